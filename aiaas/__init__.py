@@ -1,0 +1,1 @@
+"""The project: settings, routes, process entry points and the table of subscriptions."""

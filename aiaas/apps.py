@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class AiaasConfig(AppConfig):
+    name = "aiaas"
+    label = "aiaas"

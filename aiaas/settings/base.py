@@ -1,0 +1,157 @@
+"""Settings shared by every environment; the only reader of environment variables."""
+
+import datetime as dt
+from pathlib import Path
+
+import environ
+
+env = environ.Env()
+ROOT = Path(__file__).resolve().parents[2]
+environ.Env.read_env(ROOT / ".env")
+
+SECRET_KEY = env.str("SECRET_KEY")
+DEBUG = False
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://localhost:8000")
+REALTIME_URL = env.str("REALTIME_URL", default="ws://localhost:8001")
+DATA_DIR = Path(env.str("AIAAS_DATA", default=str(ROOT / ".aiaas")))
+
+SHARED_APPS = [
+    "django_tenants",
+    "apps.tenants",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.admin",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "rest_framework",
+    "rest_framework_simplejwt",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "aiaas",
+    "workers",
+    "apps.events",
+    "apps.resilience",
+    "apps.inference",
+    "apps.billing",
+    "apps.orchestration",
+    "apps.gateway",
+    "apps.realtime",
+]
+TENANT_APPS = [
+    "apps.crm",
+    "apps.ingestion",
+    "apps.routing",
+    "apps.conversations",
+    "apps.orchestration.definitions",
+]
+INSTALLED_APPS = SHARED_APPS + TENANT_APPS
+TENANT_MODEL = "tenants.Tenant"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+AUTH_USER_MODEL = "tenants.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "aiaas.urls"
+WSGI_APPLICATION = "aiaas.wsgi.application"
+ASGI_APPLICATION = "aiaas.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Three roles, three connections: the application's own, the platform's (works across tenants
+# through named policies) and the owner's (migrates and makes schemas, nothing else).
+DB_POOL_SIZE = env.int("DB_POOL_SIZE", default=8)
+
+
+def _database(variable: str, *, pooled: bool) -> dict[str, object]:
+    config: dict[str, object] = env.db_url(variable)
+    config["ENGINE"] = "apps.tenants.db"
+    config["DISABLE_SERVER_SIDE_CURSORS"] = True  # they would not survive PgBouncer in transaction mode
+    if pooled:
+        config["OPTIONS"] = {"pool": {"min_size": 0, "max_size": DB_POOL_SIZE, "timeout": 10}}
+    return config
+
+
+DATABASES = {
+    "default": _database("DATABASE_URL", pooled=True),
+    "platform": _database("DATABASE_PLATFORM_URL", pooled=True),
+    "owner": _database("DATABASE_OWNER_URL", pooled=False),
+}
+DATABASE_ROUTERS = ["apps.tenants.routers.OwnerMigrates", "django_tenants.routers.TenantSyncRouter"]
+
+REDIS_URL = env.str("REDIS_URL")
+NATS_URL = env.str("NATS_URL")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "aiaas"},
+    }
+}
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+EVENT_SUBSCRIPTIONS = "aiaas.subscriptions"
+RUN_DOORWAY = "apps.orchestration.adapters.doorway.EngineDoorway"
+
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")
+CHAT_MODEL_SMALL = env.str("CHAT_MODEL_SMALL", default="gpt-4o-mini")
+CHAT_MODEL_LARGE = env.str("CHAT_MODEL_LARGE", default="gpt-4o")
+EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", default="")
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "PAGE_SIZE": 50,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AIaaS API",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": dt.timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": dt.timedelta(days=7),
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = ROOT / "static"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+LOGGING_CONFIG = None

@@ -1,0 +1,9 @@
+"""Who hears what: the one table from event types to handlers."""
+
+from apps.events.contracts import Consumer
+
+# Called in the writer's own transaction, in this order: an exception undoes the writer's work.
+IN_TRANSACTION: dict[str, list[str]] = {}
+
+# Fed by JetStream; each handler runs in the tenant's transaction, together with its inbox row.
+CONSUMERS: list[Consumer] = []

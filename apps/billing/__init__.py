@@ -1,0 +1,1 @@
+"""Owns plans, usage, quotas and invoices; does not own what is metered."""

@@ -1,0 +1,1 @@
+"""Owns customers, orders and leads; does not own conversations."""

@@ -1,0 +1,1 @@
+"""Owns the HTTP doorway: authentication, limits, idempotency, problems; does not own any domain."""

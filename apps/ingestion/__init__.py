@@ -1,0 +1,1 @@
+"""Owns documents, chunks, vectors and retrieval; does not own answers."""

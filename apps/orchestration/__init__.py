@@ -1,0 +1,1 @@
+"""Owns workflow runs, sagas and tools; does not own messages or knowledge."""

@@ -1,0 +1,1 @@
+"""Owns workflow definitions and their published versions; does not own runs."""

@@ -1,0 +1,1 @@
+"""Owns the socket protocol, sessions and backpressure; does not own messages."""

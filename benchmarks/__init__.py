@@ -1,0 +1,1 @@
+"""What is measured, each runnable by `manage.py bench NAME`."""

@@ -1,0 +1,1 @@
+"""Process doorways: Celery tasks, the outbox relay, event consumers and the schedule."""
