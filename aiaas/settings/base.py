@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 environ.Env.read_env(ROOT / ".env")
 
 SECRET_KEY = env.str("SECRET_KEY")
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
 DEBUG = False
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://localhost:8000")
@@ -17,8 +18,9 @@ REALTIME_URL = env.str("REALTIME_URL", default="ws://localhost:8001")
 DATA_DIR = Path(env.str("AIAAS_DATA", default=str(ROOT / ".aiaas")))
 
 SHARED_APPS = [
-    "django_tenants",
+    "aiaas",  # first, so that its commands win over those of the libraries
     "apps.tenants",
+    "django_tenants",
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django.contrib.sessions",
@@ -31,7 +33,6 @@ SHARED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "channels",
-    "aiaas",
     "workers",
     "apps.events",
     "apps.resilience",
@@ -49,6 +50,7 @@ TENANT_APPS = [
     "apps.orchestration.definitions",
 ]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
+TENANT_DB_ALIAS = "owner"  # django-tenants makes and migrates schemas with the owner's connection
 TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
 AUTH_USER_MODEL = "tenants.User"
@@ -132,7 +134,6 @@ OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "PAGE_SIZE": 50,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "AIaaS API",

@@ -1,0 +1,78 @@
+"""The tenant context: who is being served, and the transaction that serves them.
+
+Nothing else in the product touches `search_path` or `app.current_tenant_id`; the database
+wrapper in `apps.tenants.db` reads this module at every statement and sets both, for the length
+of the transaction only.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from django.db import connections, transaction
+
+from apps.tenants.contracts import TenantRef
+
+_tenant: ContextVar[TenantRef | None] = ContextVar("tenant", default=None)
+_transaction_of: ContextVar[TenantRef | None] = ContextVar("transaction_of", default=None)
+
+APP, PLATFORM, OWNER = "default", "platform", "owner"
+
+
+class NoTenantContext(RuntimeError):
+    """Tenant data was asked for without a tenant."""
+
+
+class NoTransaction(RuntimeError):
+    """Tenant data was asked for outside a transaction."""
+
+
+class TenantMismatch(RuntimeError):
+    """One transaction was asked to serve two tenants."""
+
+
+def current_tenant() -> TenantRef | None:
+    """Return the tenant being served, if any."""
+    return _tenant.get()
+
+
+@contextmanager
+def tenant_context(tenant: TenantRef) -> Iterator[TenantRef]:
+    """Serve a tenant without opening a transaction; reading its rows still needs `in_tenant`."""
+    token = _tenant.set(tenant)
+    try:
+        yield tenant
+    finally:
+        _tenant.reset(token)
+
+
+@contextmanager
+def in_tenant(tenant: TenantRef) -> Iterator[TenantRef]:
+    """Serve a tenant in one transaction; nested for the same tenant it joins the outer one.
+
+    Raises TenantMismatch inside another tenant's transaction.
+    """
+    serving = _transaction_of.get() if connections[APP].in_atomic_block else None
+    if serving == tenant and _tenant.get() == tenant:
+        yield tenant
+        return
+    if serving not in (None, tenant):
+        raise TenantMismatch(
+            f"a transaction of {serving.slug if serving else None} cannot serve {tenant.slug}"
+        )
+    token = _transaction_of.set(tenant)
+    try:
+        with tenant_context(tenant), transaction.atomic(using=APP):
+            yield tenant
+    finally:
+        _transaction_of.reset(token)
+
+
+@contextmanager
+def in_platform() -> Iterator[str]:
+    """Open a transaction of the platform role and yield the connection's alias for `using()`.
+
+    Only tables that admit the platform by a named policy show rows here.
+    """
+    with transaction.atomic(using=PLATFORM):
+        yield PLATFORM

@@ -1,0 +1,68 @@
+"""What may leave the tenants app."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class TenantRef:
+    """Name a tenant: enough to enter its context."""
+
+    id: UUID
+    slug: str
+    schema: str
+
+
+class Role(StrEnum):
+    OWNER = "owner"
+    ADMIN = "admin"
+    AGENT = "agent"
+    ANALYST = "analyst"
+    VIEWER = "viewer"
+
+
+class PrincipalKind(StrEnum):
+    USER = "user"
+    API_KEY = "api_key"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is asking, and what they may do in one tenant."""
+
+    kind: PrincipalKind
+    id: str
+    tenant: TenantRef
+    name: str = ""
+    roles: tuple[str, ...] = ()
+    permissions: frozenset[str] = frozenset()
+    rate_limits: dict[str, int] = field(default_factory=dict)
+
+    def may(self, permission: str) -> bool:
+        return permission in self.permissions
+
+
+@dataclass(frozen=True)
+class MembershipView:
+    tenant: TenantRef
+    tenant_name: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class IssuedKey:
+    """Carry a new API key; `token` is shown once and stored nowhere."""
+
+    key_id: str
+    token: str
+    name: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WidgetKeyView:
+    tenant: TenantRef
+    key: str
+    allowed_origins: tuple[str, ...]
+    identity_secret: str

@@ -1,0 +1,1 @@
+"""The database engine: PostgreSQL through django-tenants, with the context set per transaction."""

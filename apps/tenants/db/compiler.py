@@ -1,0 +1,60 @@
+"""Refuse a query of tenant data that has no tenant or no transaction.
+
+Row-level security alone would answer such a query with no rows, which hides the mistake.
+"""
+
+from functools import cache
+from typing import Any
+
+from django.apps import apps
+from django.db import connections
+from django.db.backends.postgresql import compiler as base  # type: ignore[attr-defined]
+
+from apps.tenants.context import APP, OWNER, NoTenantContext, NoTransaction, current_tenant
+
+
+@cache
+def tenant_tables() -> frozenset[str]:
+    """Return every table whose rows belong to a tenant."""
+    models = apps.get_models(include_auto_created=True)
+    return frozenset(
+        m._meta.db_table
+        for m in models
+        if m._meta.label == "tenants.Tenant" or any(f.column == "tenant_id" for f in m._meta.concrete_fields)
+    )
+
+
+class Guard:
+    query: Any
+    using: str
+
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        if self.using != OWNER and not tenant_tables().isdisjoint(self._tables()):
+            self._require_context()
+        return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
+
+    def _tables(self) -> set[str]:
+        joined = {alias.table_name for alias in self.query.alias_map.values()}
+        return joined | {self.query.get_meta().db_table} if self.query.model else joined
+
+    def _require_context(self) -> None:
+        label = self.query.get_meta().label if self.query.model else "a query"
+        if self.using == APP and current_tenant() is None:
+            raise NoTenantContext(f"{label}: enter in_tenant(tenant) before reading or writing tenant data")
+        if not connections[self.using].in_atomic_block:
+            raise NoTransaction(f"{label}: tenant data is only reachable inside a transaction")
+
+
+class SQLCompiler(Guard, base.SQLCompiler): ...
+
+
+class SQLInsertCompiler(Guard, base.SQLInsertCompiler): ...
+
+
+class SQLUpdateCompiler(Guard, base.SQLUpdateCompiler): ...
+
+
+class SQLDeleteCompiler(Guard, base.SQLDeleteCompiler): ...
+
+
+class SQLAggregateCompiler(Guard, base.SQLAggregateCompiler): ...

@@ -1,0 +1,116 @@
+"""Tenants and who may act in them; every table lives in the schema `public`."""
+
+import datetime as dt
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
+from django.db import models
+from django_tenants.models import DomainMixin, TenantMixin
+from uuid_utils.compat import uuid7
+
+from apps.tenants.context import OWNER
+from apps.tenants.contracts import Role, TenantRef
+
+
+class Tenant(TenantMixin):
+    """A company on the platform; its own tables live in `schema_name`."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+
+    auto_create_schema = False
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=200)
+    status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
+    time_zone = models.CharField(max_length=64, default="UTC")
+    config = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def _check_schema_name_is_unique(self) -> None:
+        # django-tenants asks on the default connection, where no tenant is entered yet.
+        if Tenant.objects.using(OWNER).filter(schema_name__iexact=self.schema_name).exists():
+            raise ValidationError(f"The schema name {self.schema_name!r} is taken.")
+
+    @property
+    def ref(self) -> TenantRef:
+        return TenantRef(id=self.id, slug=self.slug, schema=self.schema_name)
+
+
+class Domain(DomainMixin):
+    """A host name that leads to a tenant."""
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person; what they may do in a tenant is their membership's role."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField(unique=True)  # kept in lower case
+    name = models.CharField(max_length=200, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    USERNAME_FIELD = "email"
+    objects = UserManager()
+
+
+class Membership(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    role = models.CharField(max_length=20, choices=[(role.value, role.value) for role in Role])
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="one_membership_per_tenant")]
+
+
+class ApiKey(models.Model):
+    """A developer's key: `key_id` is public, of the secret only a hash is kept."""
+
+    key_id = models.CharField(primary_key=True, max_length=32, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100)
+    secret_hash = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=list)
+    rate_limits = models.JSONField(default=dict, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def is_usable(self, now: dt.datetime) -> bool:
+        expired = self.expires_at is not None and self.expires_at <= now
+        return not expired and (self.revoked_at is None or self.revoked_at > now)
+
+
+class WidgetKey(models.Model):
+    """A public key that a site's script tag carries, and the secret that signs its customers' identities."""
+
+    key = models.CharField(primary_key=True, max_length=40, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    allowed_origins = models.JSONField(default=list, blank=True)
+    identity_secret = models.TextField(editable=False)  # encrypted, see apps.tenants.secrets
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class AuditEvent(models.Model):
+    """A privileged act; the application role may add rows, never change them."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    actor = models.CharField(max_length=100)
+    action = models.CharField(max_length=100)
+    target = models.CharField(max_length=200, blank=True)
+    data = models.JSONField(default=dict, blank=True)
+    occurred_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "-occurred_at"], name="audit_by_time")]

@@ -1,0 +1,99 @@
+"""Read tenants and their members; the resolvers work before a tenant is known."""
+
+import json
+import time
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+
+from apps.resilience.errors import NotFoundError
+from apps.tenants.context import APP, OWNER, in_tenant
+from apps.tenants.contracts import MembershipView, Role, TenantRef, WidgetKeyView
+from apps.tenants.models import ApiKey, AuditEvent, Tenant, User, WidgetKey
+from apps.tenants.secrets import unseal
+
+MEMORY_S = 30.0
+MEMORY_SIZE = 10_000
+_refs: dict[str, tuple[float, TenantRef]] = {}
+
+
+def get_tenant(*, slug: str | None = None, tenant_id: UUID | None = None) -> TenantRef:
+    """Return a tenant by slug or id, remembered for half a minute; raises NotFoundError."""
+    wanted = slug or str(tenant_id)
+    remembered = _refs.get(wanted)
+    if remembered and time.monotonic() - remembered[0] < MEMORY_S:
+        return remembered[1]
+    rows = _ask("SELECT * FROM resolve_tenant(%s)", wanted) if "\x00" not in wanted else []
+    if not rows:
+        raise NotFoundError(f"There is no tenant {wanted!r}.")
+    if len(_refs) >= MEMORY_SIZE:
+        _refs.clear()
+    ref = TenantRef(id=rows[0]["id"], slug=rows[0]["slug"], schema=rows[0]["schema_name"])
+    _refs[wanted] = (time.monotonic(), ref)
+    return ref
+
+
+def list_all_tenants() -> list[TenantRef]:
+    """Return every tenant; with the owner's connection, so for commands only."""
+    return [tenant.ref for tenant in Tenant.objects.using(OWNER).order_by("slug")]
+
+
+def list_memberships(*, user_id: UUID) -> list[MembershipView]:
+    """Return the tenants that a user belongs to."""
+    return [
+        MembershipView(_ref(row), row["tenant_name"], Role(row["role"]))
+        for row in _ask("SELECT * FROM resolve_memberships(%s)", user_id)
+    ]
+
+
+def get_user_name(*, user_id: UUID) -> str:
+    """Return a user's name, or an empty string."""
+    return User.objects.filter(id=user_id).values_list("name", flat=True).first() or ""
+
+
+def resolve_widget_key(key: str) -> WidgetKeyView | None:
+    """Return what a public widget key leads to, or None."""
+    if len(key) > 40 or "\x00" in key:
+        return None
+    rows = _ask("SELECT * FROM resolve_widget_key(%s)", key)
+    if not rows:
+        return None
+    origins = tuple(_json(rows[0]["allowed_origins"]))
+    return WidgetKeyView(_ref(rows[0]), key, origins, unseal(rows[0]["identity_secret"]))
+
+
+def get_widget_key(*, tenant: TenantRef) -> WidgetKeyView:
+    """Return the tenant's first active widget key; raises NotFoundError."""
+    with in_tenant(tenant):
+        row = WidgetKey.objects.filter(is_active=True).order_by("created_at").first()
+    if row is None:
+        raise NotFoundError("This tenant has no active widget key.")
+    return WidgetKeyView(tenant, row.key, tuple(row.allowed_origins), unseal(row.identity_secret))
+
+
+def list_api_keys(*, tenant: TenantRef) -> list[ApiKey]:
+    """Return the tenant's API keys, newest first."""
+    with in_tenant(tenant):
+        return list(ApiKey.objects.order_by("-created_at", "key_id"))
+
+
+def list_audit_events(*, tenant: TenantRef, limit: int = 100) -> list[AuditEvent]:
+    """Return the newest privileged acts."""
+    with in_tenant(tenant):
+        return list(AuditEvent.objects.order_by("-occurred_at")[:limit])
+
+
+def _ref(row: dict[str, Any]) -> TenantRef:
+    return TenantRef(id=row["tenant_id"], slug=row["slug"], schema=row["schema_name"])
+
+
+def _ask(sql: str, argument: Any) -> list[dict[str, Any]]:
+    with connections[APP].cursor() as cursor:
+        cursor.execute(sql, [argument])
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value

@@ -1,0 +1,194 @@
+"""Write tenants, members and keys."""
+
+import datetime as dt
+import re
+import secrets as random
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from apps.events.services import publish
+from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
+from apps.tenants import credentials, selectors
+from apps.tenants.context import OWNER, in_tenant
+from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, Role, TenantRef, WidgetKeyView
+from apps.tenants.events import TenantProvisioned
+from apps.tenants.models import ApiKey, AuditEvent, Membership, Tenant, User, WidgetKey
+from apps.tenants.permissions import ALL, COARSE_SCOPES, ROLE_PERMISSIONS
+from apps.tenants.schemas import create_schema
+from apps.tenants.secrets import seal
+
+SLUG = re.compile(r"[a-z][a-z0-9-]{1,38}[a-z0-9]")
+DUMMY_HASH = make_password("an unknown e-mail costs as much time as a wrong password")
+
+
+def provision_tenant(*, slug: str, name: str, plan: str = "starter", time_zone: str = "UTC") -> TenantRef:
+    """Create a tenant with its schema and its defaults.
+
+    Works with the owner's connection, so only commands and the provisioning worker may call it.
+    Interrupted between its two transactions, it finishes the tenant when called again.
+    Raises InvalidInput for a bad slug and ConflictError for one that is taken.
+    """
+    if not SLUG.fullmatch(slug):
+        raise InvalidInput(
+            {"slug": ["Use 3 to 40 small letters, digits and hyphens, starting with a letter."]}
+        )
+    with transaction.atomic(using=OWNER):
+        tenant, is_new = Tenant.objects.using(OWNER).get_or_create(
+            slug=slug,
+            defaults={"name": name, "time_zone": time_zone, "schema_name": f"t_{slug.replace('-', '_')}"},
+        )
+        if is_new:
+            create_schema(tenant.schema_name)
+    _give_defaults(tenant.ref, plan=plan)
+    return tenant.ref
+
+
+def _give_defaults(tenant: TenantRef, *, plan: str) -> None:
+    with in_tenant(tenant):
+        if WidgetKey.objects.exists():
+            raise ConflictError(f"The tenant {tenant.slug!r} exists already. Choose another slug.")
+        create_widget_key(tenant=tenant)
+        publish(TenantProvisioned(tenant_id=tenant.id, slug=tenant.slug, plan=plan))
+
+
+def add_member(
+    *, tenant: TenantRef, email: str, role: Role, name: str = "", password: str | None = None
+) -> UUID:
+    """Give a person a role in a tenant and return the user's id; a new person gets `password`, if any."""
+    email = email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise InvalidInput({"email": ["Enter a valid e-mail address."]}) from error
+    with in_tenant(tenant):
+        fields = {"name": name, "password": make_password(password)}
+        user, _ = User.objects.get_or_create(email=email, defaults=fields)
+        Membership.objects.update_or_create(tenant_id=tenant.id, user=user, defaults={"role": role})
+        record_audit(
+            tenant=tenant, actor="platform", action="member.added", target=email, data={"role": role}
+        )
+    return user.id
+
+
+def create_api_key(
+    *,
+    tenant: TenantRef,
+    name: str,
+    scopes: list[str],
+    rate_limits: dict[str, int] | None = None,
+    expires_at: Any = None,
+    actor: str = "platform",
+) -> IssuedKey:
+    """Issue an API key; its token can be read from the answer and never again."""
+    unknown = sorted(set(scopes) - ALL - set(COARSE_SCOPES))
+    if unknown or not scopes:
+        what = f"Unknown: {', '.join(unknown)}. " if unknown else ""
+        raise InvalidInput({"scopes": [f"{what}Give at least one of api:read, api:write or a permission."]})
+    key_id, secret = credentials.new_key_id(), credentials.new_secret()
+    with in_tenant(tenant):
+        ApiKey.objects.create(
+            key_id=key_id,
+            tenant_id=tenant.id,
+            name=name,
+            secret_hash=credentials.hash_secret(secret),
+            scopes=scopes,
+            rate_limits=rate_limits or {},
+            expires_at=expires_at,
+        )
+        record_audit(
+            tenant=tenant, actor=actor, action="api_key.created", target=key_id, data={"scopes": scopes}
+        )
+    return IssuedKey(key_id=key_id, token=f"{key_id}.{secret}", name=name, scopes=tuple(scopes))
+
+
+def revoke_api_key(*, tenant: TenantRef, key_id: str, actor: str = "platform") -> None:
+    """Revoke a key; every process honours that within a second. Raises NotFoundError."""
+    with in_tenant(tenant):
+        if not ApiKey.objects.filter(key_id=key_id).update(revoked_at=timezone.now()):
+            raise NotFoundError(f"There is no API key {key_id!r}.")
+        record_audit(tenant=tenant, actor=actor, action="api_key.revoked", target=key_id)
+
+
+def rotate_api_key(
+    *, tenant: TenantRef, key_id: str, overlap_s: int = 0, actor: str = "platform"
+) -> IssuedKey:
+    """Replace a key by a new one with the same rights; the old one works for `overlap_s` more seconds."""
+    with in_tenant(tenant):
+        old = ApiKey.objects.select_for_update().filter(key_id=key_id).first()
+        if old is None or not old.is_usable(timezone.now()):
+            raise NotFoundError(f"There is no usable API key {key_id!r}.")
+        new = create_api_key(
+            tenant=tenant,
+            name=old.name,
+            scopes=old.scopes,
+            rate_limits=old.rate_limits,
+            expires_at=old.expires_at,
+            actor=actor,
+        )
+        old.revoked_at = timezone.now() + dt.timedelta(seconds=overlap_s)
+        old.save(update_fields=["revoked_at"])
+        record_audit(
+            tenant=tenant, actor=actor, action="api_key.rotated", target=key_id, data={"new": new.key_id}
+        )
+    return new
+
+
+def create_widget_key(*, tenant: TenantRef, allowed_origins: list[str] | None = None) -> WidgetKeyView:
+    """Issue a public widget key with the secret that signs its customers' identities."""
+    origins = allowed_origins or []
+    if any(urlsplit(origin).scheme not in ("http", "https") for origin in origins):
+        raise InvalidInput({"allowed_origins": ["Give origins such as https://shop.example."]})
+    key, secret = f"wk_{random.token_hex(12)}", random.token_urlsafe(32)
+    with in_tenant(tenant):
+        WidgetKey.objects.create(
+            key=key, tenant_id=tenant.id, allowed_origins=origins, identity_secret=seal(secret)
+        )
+    return WidgetKeyView(tenant=tenant, key=key, allowed_origins=tuple(origins), identity_secret=secret)
+
+
+def authenticate_api_key(token: str) -> Principal | None:
+    """Return who an API key stands for, or None for one that is wrong, expired or revoked."""
+    return credentials.authenticate(token)
+
+
+def authenticate_user(*, email: str, password: str, tenant_slug: str | None = None) -> Principal | None:
+    """Return who logs in, in the named tenant or else the first of theirs; None for wrong credentials."""
+    user = User.objects.filter(email=email.strip().lower(), is_active=True).first()
+    if not check_password(password, user.password if user else DUMMY_HASH) or user is None:
+        return None
+    memberships = selectors.list_memberships(user_id=user.id)
+    chosen = [m for m in memberships if tenant_slug in (None, m.tenant.slug)]
+    return (
+        principal_of(user_id=user.id, name=user.name, tenant=chosen[0].tenant, role=chosen[0].role)
+        if chosen
+        else None
+    )
+
+
+def principal_of(*, user_id: UUID, name: str, tenant: TenantRef, role: Role) -> Principal:
+    """Build the principal of a member."""
+    return Principal(
+        kind=PrincipalKind.USER,
+        id=str(user_id),
+        tenant=tenant,
+        name=name,
+        roles=(role.value,),
+        permissions=ROLE_PERMISSIONS[role],
+    )
+
+
+def record_audit(
+    *, tenant: TenantRef, actor: str, action: str, target: str = "", data: dict[str, Any] | None = None
+) -> None:
+    """Append a privileged act to the audit trail, in the caller's transaction."""
+    AuditEvent.objects.create(
+        id=uuid7(), tenant_id=tenant.id, actor=actor, action=action, target=target, data=data or {}
+    )
