@@ -44,10 +44,14 @@ class OutboxShard(models.Model):
 
 
 class StreamIncarnation(models.Model):
-    """Which birth of a stream was last published to; another one means that it must be refilled."""
+    """Which birth of a stream was last published to, and how far.
+
+    Another birth, or one that is behind, means that the stream lost its store and must be refilled.
+    """
 
     stream = models.CharField(primary_key=True, max_length=40)
     born_at = models.CharField(max_length=40)
+    last_sequence = models.BigIntegerField(default=0)
 
 
 class InboxEntry(models.Model):

@@ -45,7 +45,12 @@ def enter_inbox(*, consumer: str, envelope: Envelope) -> bool:
 
 
 def bury(*, consumer: str, envelope: Envelope, cause: str, deliveries: int) -> None:
-    """Set an event aside as a dead letter of a consumer, in the tenant's transaction; again is harmless."""
+    """Set an event aside as a dead letter of a consumer, in the tenant's transaction.
+
+    Again is harmless, and so is an event that was handled while its acknowledgement was lost.
+    """
+    if InboxEntry.objects.filter(consumer=consumer, event_id=envelope.id).exists():
+        return
     DeadLetter.objects.update_or_create(
         consumer=consumer,
         event_id=envelope.id,
@@ -58,6 +63,16 @@ def bury(*, consumer: str, envelope: Envelope, cause: str, deliveries: int) -> N
             "replayed_at": None,
         },
     )
+
+
+def list_dead_letters(*, limit: int = 1000) -> list[DeadLetter]:
+    """Return the current tenant's dead letters that still wait, the oldest first."""
+    return list(DeadLetter.objects.filter(replayed_at__isnull=True).order_by("created_at")[:limit])
+
+
+def mark_replayed(*, letter_id: UUID) -> None:
+    """Take a dead letter off the list, in the tenant's transaction."""
+    DeadLetter.objects.filter(id=letter_id).update(replayed_at=timezone.now())
 
 
 def list_consumers() -> list[Consumer]:

@@ -1,0 +1,1 @@
+"""Vendors of the event path, one per file."""

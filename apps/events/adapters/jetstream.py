@@ -1,0 +1,105 @@
+"""NATS JetStream: streams and consumers as declared, publishing, and pulling."""
+
+import asyncio
+from collections.abc import Sequence
+
+import nats
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig, StreamInfo
+from nats.js.client import JetStreamContext as Context
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
+
+from apps.events.contracts import MAX_DELIVERIES, STREAMS, Consumer, Stream
+from apps.events.ports import Birth, BrokerUnavailable, Outgoing, Published
+
+ACK_WAIT_S = 30.0
+PUBLISH_TIMEOUT_S = 5.0
+DUPLICATE_WINDOW_S = 120.0
+FAILURES = (NatsError, JetStreamError, OSError, TimeoutError)
+
+
+async def connect(url: str, *, name: str) -> Client:
+    """Connect, and reconnect for ever; raises BrokerUnavailable when the first try fails."""
+    try:
+        return await nats.connect(
+            url,
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.5,
+            connect_timeout=3,
+            error_cb=_ignore,  # each call reports its own failure
+        )
+    except (*FAILURES, nats.errors.NoServersError) as error:
+        raise BrokerUnavailable(f"NATS does not answer: {error}") from error
+
+
+class JetStreamBroker:
+    """The outbox relay's broker."""
+
+    def __init__(self, client: Client) -> None:
+        self.js: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+
+    async def declare_streams(self) -> list[Birth]:
+        try:
+            return [_birth(await self._declare(stream)) for stream in STREAMS]
+        except FAILURES as error:
+            raise BrokerUnavailable(f"streams cannot be declared: {error}") from error
+
+    async def publish(self, messages: Sequence[Outgoing]) -> Published:
+        sends = [
+            self.js.publish(m.subject, m.body, stream=m.stream, headers={"Nats-Msg-Id": str(m.id)})
+            for m in messages
+        ]
+        answers = await asyncio.gather(*sends, return_exceptions=True)
+        positions, sequences = [], {}
+        for message, answer in zip(messages, answers, strict=True):
+            if isinstance(answer, BaseException):
+                if not isinstance(answer, FAILURES):
+                    raise answer
+                continue
+            positions.append(message.position)
+            sequences[message.stream] = max(answer.seq, sequences.get(message.stream, 0))
+        return Published(tuple(positions), sequences)
+
+    async def _declare(self, stream: Stream) -> StreamInfo:
+        config = StreamConfig(
+            name=stream.name,
+            subjects=list(stream.subjects),
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            max_age=stream.max_age_s,
+            duplicate_window=DUPLICATE_WINDOW_S,
+        )
+        try:
+            return await self.js.stream_info(stream.name)
+        except NotFoundError:
+            return await self.js.add_stream(config)
+
+
+async def subscribe(client: Client, consumer: Consumer) -> Context.PullSubscription:
+    """Reconcile a durable pull consumer with its declaration and bind to it; raises BrokerUnavailable."""
+    js = client.jetstream()
+    config = ConsumerConfig(
+        durable_name=consumer.name,
+        filter_subjects=list(consumer.subjects),
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT_S,
+        max_deliver=MAX_DELIVERIES,
+        max_ack_pending=1000,
+    )
+    try:
+        await js.add_consumer(consumer.stream, config)
+        return await js.pull_subscribe_bind(durable=consumer.name, stream=consumer.stream)
+    except FAILURES as error:
+        raise BrokerUnavailable(f"{consumer.name} cannot be declared: {error}") from error
+
+
+def _birth(info: StreamInfo) -> Birth:
+    return Birth(info.config.name or "", str(info.created), info.state.last_seq)
+
+
+async def _ignore(error: Exception) -> None:
+    return None
