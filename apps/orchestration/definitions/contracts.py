@@ -1,0 +1,164 @@
+"""Workflow definitions as they leave this app; no framework."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong at one place of a workflow's source, and what to do about it."""
+
+    line: int
+    column: int
+    path: str
+    message: str
+    fix: str
+
+
+class StepType(enum.StrEnum):
+    ROUTER = "router"
+    TOOL = "tool"
+    LLM = "llm"
+    ESCALATION = "escalation"
+
+
+class Effect(enum.StrEnum):
+    """What happens when a step is executed again after a crash swallowed its outcome.
+
+    NONE only reads. TRANSACTIONAL writes in the same transaction as the step's result, so there is no
+    "again". IDEMPOTENT may be repeated with the same key. LOOKUP can be asked whether it happened.
+    NEITHER is left to a human.
+    """
+
+    NONE = "none"
+    TRANSACTIONAL = "transactional"
+    IDEMPOTENT = "idempotent"
+    LOOKUP = "lookup"
+    NEITHER = "neither"
+
+
+@dataclass(frozen=True)
+class RetryRule:
+    """How often and when a failed step is tried again; delays grow by `backoff_factor`."""
+
+    max_attempts: int = 1
+    backoff_factor: float = 2.0
+    initial_delay_s: float = 0.5
+    max_delay_s: float = 300.0
+
+    def delay_s(self, attempt: int) -> float:
+        """Tell the seconds to wait after attempt number `attempt` (the first is 1)."""
+        return min(self.initial_delay_s * self.backoff_factor ** min(attempt - 1, 60), self.max_delay_s)
+
+
+@dataclass(frozen=True)
+class CompensationDefinition:
+    """How a completed step is undone."""
+
+    step: str
+    action: str
+    effect: Effect
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepDefinition:
+    """One step; `condition` is CEL, `config` may hold `${CEL}` in its texts."""
+
+    id: str
+    type: StepType
+    effect: Effect
+    tool: str = ""
+    model: str = ""
+    condition: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    retry: RetryRule = RetryRule()
+    fallback: str = ""
+    timeout_s: float | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TriggerDefinition:
+    """What starts a run."""
+
+    type: str
+    event: str = ""
+    endpoint: str = ""
+
+
+@dataclass(frozen=True)
+class InputDefinition:
+    """One typed value that a run is started with."""
+
+    name: str
+    type: str
+    is_required: bool = False
+    default: Any = None
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class WorkflowDefinition:
+    """A compiled workflow; immutable, known by the hash of its source."""
+
+    name: str
+    version: str
+    hash: str
+    description: str
+    triggers: tuple[TriggerDefinition, ...]
+    inputs: tuple[InputDefinition, ...]
+    steps: tuple[StepDefinition, ...]
+    compensation: Mapping[str, CompensationDefinition]
+
+    def step(self, step_id: str) -> StepDefinition:
+        """Find a step; raises KeyError."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+    def is_triggered_by(self, kind: str, event: str = "") -> bool:
+        """Tell whether such a trigger is declared."""
+        return any(t.type == kind and event in ("", t.event) for t in self.triggers)
+
+
+class VersionState(enum.StrEnum):
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True)
+class VersionView:
+    """One version of a workflow's source."""
+
+    id: UUID
+    workflow: str
+    number: int
+    version: str
+    hash: str
+    state: VersionState
+    source: str
+    created_at: dt.datetime
+    published_at: dt.datetime | None
+
+
+@dataclass(frozen=True)
+class WorkflowView:
+    """A workflow with its published and its draft version's numbers, if any."""
+
+    id: UUID
+    name: str
+    description: str
+    triggers: tuple[TriggerDefinition, ...]
+    published: VersionView | None
+    draft: VersionView | None
+    created_at: dt.datetime
+    updated_at: dt.datetime

@@ -1,0 +1,1 @@
+"""The workflow language: YAML source -> problems, or a compiled definition."""

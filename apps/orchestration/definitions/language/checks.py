@@ -1,0 +1,224 @@
+"""What a shape alone cannot tell: names that must exist, types that must fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from apps.orchestration.definitions.contracts import Problem
+from apps.orchestration.definitions.language import types as t
+from apps.orchestration.definitions.language.expressions import Hole, compile_expression, parse_text
+from apps.orchestration.definitions.language.schema import schema_problems
+from apps.orchestration.definitions.language.source import Path, Source
+from apps.orchestration.definitions.language.typecheck import ExpressionError, infer, suggestion
+from apps.orchestration.definitions.language.types import Type
+from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
+
+Variables = dict[str, Type]
+# Every run started by a message has these inputs, whether the workflow declares them or not.
+MESSAGE_INPUTS = {
+    "text": t.STRING, "channel": t.STRING, "customer_id": t.STRING, "conversation_id": t.STRING,
+    "message_id": t.STRING,
+}  # fmt: skip
+_FITS = {
+    "string": {"string"},
+    "integer": {"int"},
+    "number": {"int", "double"},
+    "boolean": {"bool"},
+    "object": {"map"},
+    "array": {"list"},
+}
+
+
+def check_meaning(source: Source) -> list[Problem]:
+    """Check a source whose shape is right; returns its problems."""
+    return [
+        *_check_inputs(source),
+        *_check_triggers(source),
+        *_check_steps(source),
+        *_check_compensation(source),
+        *_check_error_handling(source),
+    ]
+
+
+def _check_inputs(source: Source) -> Iterator[Problem]:
+    checks = {"string": str, "int": int, "double": (int, float), "bool": bool, "list": list, "map": dict}
+    for name, spec in source.data.get("inputs", {}).items():
+        default = spec.get("default")
+        wrong_bool = isinstance(default, bool) and spec["type"] != "bool"
+        if default is not None and (wrong_bool or not isinstance(default, checks[spec["type"]])):
+            yield source.problem(
+                ("inputs", name, "default"), f"the default is not a {spec['type']}", f"write a {spec['type']}"
+            )
+
+
+def _check_triggers(source: Source) -> Iterator[Problem]:
+    needs = {"webhook": "endpoint", "websocket": "event", "event": "event"}
+    for index, trigger in enumerate(source.data.get("triggers", [])):
+        field = needs.get(trigger["type"])
+        if field and field not in trigger:
+            message = f"a {trigger['type']} trigger needs `{field}`"
+            yield source.problem(("triggers", index), message, f"add a line: {field}: …")
+
+
+def initial_variables(data: Mapping[str, Any]) -> Variables:
+    """List what conditions may read before the first step."""
+    declared = {name: t.named(spec["type"]) for name, spec in data.get("inputs", {}).items()}
+    return {
+        "text": t.STRING,
+        "channel": t.STRING,
+        "input": t.record(**{**MESSAGE_INPUTS, **declared}),
+        "settings": t.ANY_MAP,
+        "steps": t.record(),
+    }
+
+
+def _check_steps(source: Source) -> Iterator[Problem]:
+    variables = initial_variables(source.data)
+    seen: set[str] = set()
+    for index, step in enumerate(source.data["steps"]):
+        path: Path = ("steps", index)
+        if step["id"] in seen:
+            yield source.problem((*path, "id"), f"there are two steps `{step['id']}`", "rename one of them")
+        seen.add(step["id"])
+        if "condition" in step:
+            yield from _check_condition(source, (*path, "condition"), step["condition"], variables)
+        spec = _spec(step)
+        yield from _check_step_fields(source, path, step)
+        if spec is None:
+            continue
+        yield from _check_config(source, (*path, "config"), step.get("config", {}), spec, variables)
+        variables = _after(variables, step, spec)
+
+
+def _spec(step: Mapping[str, Any]) -> ToolSpec | None:
+    return TOOLS.get(step.get("tool", "")) if step["type"] == "tool" else STEP_TYPES[step["type"]]
+
+
+def _check_step_fields(source: Source, path: Path, step: Mapping[str, Any]) -> Iterator[Problem]:
+    if step["type"] == "tool" and "tool" not in step:
+        yield source.problem(path, "a tool step needs `tool`", f"name one of: {', '.join(sorted(TOOLS))}")
+    elif step["type"] == "tool" and step["tool"] not in TOOLS:
+        fix = suggestion(step["tool"], TOOLS)
+        yield source.problem((*path, "tool"), f"there is no tool `{step['tool']}`", fix)
+    elif step["type"] != "tool" and "tool" in step:
+        yield source.problem(
+            (*path, "tool"), f"a {step['type']} step has no tool", "remove the line", at_key=True
+        )
+    if "model" in step and step["type"] != "llm":
+        yield source.problem(
+            (*path, "model"), f"a {step['type']} step has no model", "remove it", at_key=True
+        )
+    for key, name in (
+        ("fallback", step.get("fallback")),
+        ("compensation", step.get("compensation", {}).get("action")),
+    ):
+        if name is not None:
+            where = (*path, key) if key == "fallback" else (*path, key, "action")
+            yield from _check_action(source, where, name)
+
+
+def _after(variables: Variables, step: Mapping[str, Any], spec: ToolSpec) -> Variables:
+    outputs = t.record(**{**spec.outputs, "state": t.STRING})
+    steps = t.record(**{**variables["steps"].fields, step["id"]: outputs})
+    known = {**variables, "steps": steps}
+    if step["type"] == "router":
+        known |= {name: spec.outputs[name] for name in ("intent", "confidence", "tier")}
+    return known
+
+
+def _check_condition(source: Source, path: Path, text: str, variables: Variables) -> Iterator[Problem]:
+    try:
+        compile_expression(text)
+        found = infer(text, variables)
+        if found.name not in ("bool", "dyn"):
+            raise ExpressionError(
+                f"a condition must be true or false; this is a {found}", "compare it with ==", 0
+            )
+    except ExpressionError as error:
+        yield source.problem(path, error.message, error.fix, offset=error.offset)
+
+
+def _check_config(
+    source: Source, path: Path, config: Mapping[str, Any], spec: ToolSpec, variables: Variables
+) -> Iterator[Problem]:
+    for error in Draft202012Validator(spec.arguments).iter_errors(config):
+        if not (isinstance(error.instance, str) and "${" in error.instance):
+            yield from schema_problems(source, error, path)
+    for inner, text in _texts(config, path):
+        yield from _check_text(source, inner, text, _wanted(spec.arguments, inner[len(path) :]), variables)
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, (*path, index))
+    elif isinstance(value, str) and "${" in value:
+        yield path, value
+
+
+def _wanted(schema: Mapping[str, Any], path: Path) -> set[str]:
+    if len(path) != 1:
+        return set()
+    kind = schema["properties"].get(path[0], {}).get("type")
+    return _FITS.get(kind, set())
+
+
+def _check_text(
+    source: Source, path: Path, text: str, wanted: set[str], variables: Variables
+) -> Iterator[Problem]:
+    try:
+        parts = parse_text(text)
+    except ExpressionError as error:
+        yield source.problem(path, error.message, error.fix, offset=error.offset)
+        return
+    for part in parts:
+        if not isinstance(part, Hole):
+            continue
+        try:
+            compile_expression(part.expression)
+            found = infer(part.expression, variables)
+            if len(parts) == 1 and wanted and found.name not in wanted | {"dyn"}:
+                expected = " or ".join(sorted(wanted))
+                raise ExpressionError(f"this is a {found}, not a {expected}", "convert it", 0)
+        except ExpressionError as error:
+            yield source.problem(path, error.message, error.fix, offset=part.offset + error.offset)
+
+
+def _check_compensation(source: Source) -> Iterator[Problem]:
+    steps = {step["id"]: step for step in source.data["steps"]}
+    undone = {name for name, step in steps.items() if "compensation" in step}
+    for index, entry in enumerate(source.data.get("compensation", [])):
+        path: Path = ("compensation", index)
+        if entry["step"] not in steps:
+            fix = suggestion(entry["step"], list(steps))
+            yield source.problem((*path, "step"), f"there is no step `{entry['step']}`", fix)
+        elif entry["step"] in undone:
+            message = f"`{entry['step']}` has a compensation already"
+            yield source.problem((*path, "step"), message, "keep one of the two")
+        undone.add(entry["step"])
+        yield from _check_action(source, (*path, "action"), entry["action"])
+
+
+def _check_error_handling(source: Source) -> Iterator[Problem]:
+    kinds: list[str] = []
+    for index, rule in enumerate(source.data.get("error_handling", [])):
+        path: Path = ("error_handling", index)
+        if rule["type"] in kinds:
+            yield source.problem(path, f"there are two {rule['type']} rules", "keep one of them")
+        kinds.append(rule["type"])
+        if rule["type"] == "fallback" and "action" not in rule:
+            yield source.problem(path, "a fallback needs `action`", "add a line: action: generic_response")
+        elif "action" in rule:
+            yield from _check_action(source, (*path, "action"), rule["action"])
+
+
+def _check_action(source: Source, path: Path, name: str) -> Iterator[Problem]:
+    actions = sorted(name for name, spec in TOOLS.items() if spec.is_action)
+    if name not in actions:
+        yield source.problem(path, f"there is no action `{name}`", suggestion(name, actions))

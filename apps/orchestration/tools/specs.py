@@ -1,0 +1,180 @@
+"""What each step type and tool takes, gives and promises; checked when a workflow is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.orchestration.definitions.contracts import Effect
+from apps.orchestration.definitions.language import types as t
+from apps.orchestration.definitions.language.types import Type
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """A tool's contract: JSON Schema of its arguments, types of its outputs, its promise on repetition.
+
+    `is_action` marks what compensation and fallback may name; such a tool takes the arguments it
+    misses from the outputs of the step that it undoes.
+    """
+
+    name: str
+    summary: str
+    effect: Effect
+    arguments: Schema
+    outputs: Mapping[str, Type] = field(default_factory=dict)
+    is_action: bool = False
+
+
+def _arguments(*required: str, **properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+_TEXT = {"type": "string", "maxLength": 2000}
+_TEXTS = {"type": "array", "items": {"type": "string", "maxLength": 100}, "maxItems": 20}
+_ORDER = t.record(
+    id=t.STRING, number=t.STRING, status=t.STRING, total_cents=t.INT, currency=t.STRING, carrier=t.STRING,
+    tracking_code=t.STRING,
+)  # fmt: skip
+_ORDER_ARGUMENTS = _arguments(order_number=_TEXT, order_id=_TEXT, reason=_TEXT)
+_ORDER_OUTPUTS = {"order_number": t.STRING, "order_id": t.STRING, "status": t.STRING, "order": _ORDER}
+
+_TOOLS = [
+    ToolSpec(
+        name="faq_search",
+        summary="Find passages of the tenant's knowledge that answer the message.",
+        effect=Effect.NONE,
+        arguments=_arguments(
+            query=_TEXT,
+            similarity_threshold={"type": "number", "minimum": 0, "maximum": 1},
+            max_results={"type": "integer", "minimum": 1, "maximum": 50},
+        ),
+        outputs={
+            "found": t.BOOL, "count": t.INT, "is_confident": t.BOOL, "best_score": t.DOUBLE, "sources": t.ANY_LIST,
+        },
+    ),
+    ToolSpec(
+        name="order_search",
+        summary="Find the order that the customer asks about; tells what is missing to find it.",
+        effect=Effect.NONE,
+        arguments=_arguments(order_number=_TEXT, customer_email=_TEXT, required_fields=_TEXTS),
+        outputs={"found": t.BOOL, "needs": t.list_of(t.STRING), **_ORDER_OUTPUTS},
+    ),
+    ToolSpec(
+        name="order_hold",
+        summary="Put an order on hold so that it is not shipped.",
+        effect=Effect.TRANSACTIONAL,
+        arguments=_ORDER_ARGUMENTS,
+        outputs={"is_held": t.BOOL, **_ORDER_OUTPUTS},
+    ),
+    ToolSpec(
+        name="order_release",
+        summary="Release an order that is on hold.",
+        effect=Effect.TRANSACTIONAL,
+        arguments=_ORDER_ARGUMENTS,
+        outputs={"is_released": t.BOOL, **_ORDER_OUTPUTS},
+        is_action=True,
+    ),
+    ToolSpec(
+        name="order_cancel",
+        summary="Cancel an order that has not been shipped.",
+        effect=Effect.TRANSACTIONAL,
+        arguments=_ORDER_ARGUMENTS,
+        outputs={"is_cancelled": t.BOOL, **_ORDER_OUTPUTS},
+    ),
+    ToolSpec(
+        name="lead_capture",
+        summary="Store the contact details of somebody interested.",
+        effect=Effect.TRANSACTIONAL,
+        arguments=_arguments(name=_TEXT, email=_TEXT, phone=_TEXT, message=_TEXT, source=_TEXT),
+        outputs={"is_captured": t.BOOL, "needs": t.list_of(t.STRING), "lead_id": t.STRING},
+    ),
+    ToolSpec(
+        name="http_request",
+        summary="Call an HTTP service; it gets the effect's key as Idempotency-Key.",
+        effect=Effect.IDEMPOTENT,
+        arguments=_arguments(
+            "url",
+            url={"type": "string", "minLength": 1, "maxLength": 2000},
+            method={"enum": ["GET", "POST", "PUT", "PATCH", "DELETE"]},
+            headers={"type": "object", "additionalProperties": {"type": "string"}},
+            json={},
+            expected_status={"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}},
+        ),
+        outputs={"status": t.INT, "body": t.DYN},
+        is_action=True,
+    ),
+    ToolSpec(
+        name="cancel_order_hold",
+        summary="Release the hold that the undone step put on an order; does nothing when it put none.",
+        effect=Effect.TRANSACTIONAL,
+        arguments=_ORDER_ARGUMENTS,
+        outputs={"is_released": t.BOOL},
+        is_action=True,
+    ),
+    ToolSpec(
+        name="notify_escalation_cancelled",
+        summary="Close the escalation that the undone step opened and tell its queue.",
+        effect=Effect.TRANSACTIONAL,
+        arguments=_arguments(reason=_TEXT),
+        outputs={"is_cancelled": t.BOOL},
+        is_action=True,
+    ),
+    ToolSpec(
+        name="generic_response",
+        summary="Answer that the request could not be handled now.",
+        effect=Effect.NONE,
+        arguments=_arguments(text=_TEXT),
+        outputs={"text": t.STRING},
+        is_action=True,
+    ),
+]  # fmt: skip
+TOOLS: Mapping[str, ToolSpec] = {spec.name: spec for spec in _TOOLS}
+
+_STEPS = [
+    ToolSpec(
+        name="router",
+        summary="Decide what the message is about and how sure that is.",
+        effect=Effect.NONE,
+        arguments=_arguments(model=_TEXT, features=_TEXTS),
+        outputs={
+            "intent": t.STRING, "confidence": t.DOUBLE, "tier": t.STRING, "model": t.STRING, "escalate": t.BOOL,
+            "in_scope": t.BOOL, "reasons": t.list_of(t.STRING),
+        },
+    ),
+    ToolSpec(
+        name="llm",
+        summary="Write the reply from what the earlier steps found.",
+        effect=Effect.NONE,
+        arguments=_arguments(
+            system_prompt={"type": "string", "maxLength": 8000},
+            temperature={"type": "number", "minimum": 0, "maximum": 2},
+            max_tokens={"type": "integer", "minimum": 1, "maximum": 32_000},
+            history={"type": "integer", "minimum": 0, "maximum": 50},
+        ),
+        outputs={
+            "text": t.STRING, "knows": t.BOOL, "provider": t.STRING, "model": t.STRING, "is_fallback": t.BOOL,
+        },
+    ),
+    ToolSpec(
+        name="escalation",
+        summary="Hand the conversation to a human.",
+        effect=Effect.TRANSACTIONAL,
+        arguments=_arguments(
+            escalation_queue={"type": "string", "minLength": 1, "maxLength": 100},
+            notification_channels=_TEXTS,
+            reason=_TEXT,
+            message=_TEXT,
+        ),
+        outputs={"escalation_id": t.STRING, "queue": t.STRING, "reason": t.STRING},
+    ),
+]  # fmt: skip
+STEP_TYPES: Mapping[str, ToolSpec] = {spec.name: spec for spec in _STEPS}
