@@ -5,15 +5,15 @@ class ResilienceError(Exception):
     """A call that the policy itself ended or refused."""
 
 
-class DeadlineExceeded(ResilienceError):  # noqa: N818
+class DeadlineExceeded(ResilienceError):
     """The whole call, its retries included, ran out of time."""
 
 
-class AttemptTimeout(ResilienceError):  # noqa: N818
+class AttemptTimeout(ResilienceError):
     """One attempt took longer than its share; the callee's outcome is unknown."""
 
 
-class BreakerOpen(ResilienceError):  # noqa: N818
+class BreakerOpen(ResilienceError):
     """The callee has failed often and is left alone for a while; nothing was sent."""
 
     def __init__(self, name: str, retry_after_s: float) -> None:
@@ -21,5 +21,5 @@ class BreakerOpen(ResilienceError):  # noqa: N818
         self.retry_after_s = retry_after_s
 
 
-class BulkheadFull(ResilienceError):  # noqa: N818
+class BulkheadFull(ResilienceError):
     """As many calls as allowed are under way already; nothing was sent."""

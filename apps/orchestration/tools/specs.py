@@ -58,7 +58,8 @@ _TOOLS = [
             max_results={"type": "integer", "minimum": 1, "maximum": 50},
         ),
         outputs={
-            "found": t.BOOL, "count": t.INT, "is_confident": t.BOOL, "best_score": t.DOUBLE, "sources": t.ANY_LIST,
+            "found": t.BOOL, "count": t.INT, "is_confident": t.BOOL, "best_score": t.DOUBLE,
+            "sources": t.ANY_LIST,
         },
     ),
     ToolSpec(
@@ -146,7 +147,8 @@ _STEPS = [
         effect=Effect.NONE,
         arguments=_arguments(model=_TEXT, features=_TEXTS),
         outputs={
-            "intent": t.STRING, "confidence": t.DOUBLE, "tier": t.STRING, "model": t.STRING, "escalate": t.BOOL,
+            "intent": t.STRING, "confidence": t.DOUBLE, "tier": t.STRING, "model": t.STRING,
+            "escalate": t.BOOL,
             "in_scope": t.BOOL, "reasons": t.list_of(t.STRING),
         },
     ),

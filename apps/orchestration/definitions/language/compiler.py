@@ -24,7 +24,7 @@ from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
 DEFAULT_RETRY = RetryRule(max_attempts=3)
 
 
-class InvalidWorkflow(Exception):  # noqa: N818
+class InvalidWorkflow(Exception):
     """A source with problems; carries them in the order of their lines."""
 
     def __init__(self, problems: list[Problem]) -> None:

@@ -19,7 +19,8 @@ _BINARY = {
     "+": 4, "-": 4, "*": 5, "/": 5, "%": 5,
 }  # fmt: skip
 _FUNCTIONS: dict[str, tuple[int, Type]] = {
-    "size": (1, t.INT), "string": (1, t.STRING), "int": (1, t.INT), "double": (1, t.DOUBLE), "type": (1, t.DYN),
+    "size": (1, t.INT), "string": (1, t.STRING), "int": (1, t.INT), "double": (1, t.DOUBLE),
+    "type": (1, t.DYN),
 }  # fmt: skip
 _METHODS: dict[str, tuple[str, tuple[Type, ...], Type]] = {
     "contains": ("string", (t.STRING,), t.BOOL),
