@@ -129,6 +129,9 @@ OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")
 CHAT_MODEL_SMALL = env.str("CHAT_MODEL_SMALL", default="gpt-4o-mini")
 CHAT_MODEL_LARGE = env.str("CHAT_MODEL_LARGE", default="gpt-4o")
 EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", default="")
+EMBEDDER_THREADS = env.int("EMBEDDER_THREADS", default=1)
+# US dollars for a million tokens, [prompt, completion], by model: added to the price book in apps/inference.
+MODEL_PRICES: dict[str, tuple[str, str]] = env.json("MODEL_PRICES", default={})
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 
 REST_FRAMEWORK = {

@@ -1,0 +1,1 @@
+"""Models behind the ports: one vendor or model for each module."""

@@ -1,0 +1,125 @@
+"""What the rest of the product asks of models: vectors, token counts, answers."""
+
+import os
+import time
+from collections.abc import Sequence
+from functools import cache, lru_cache
+
+import numpy as np
+import structlog
+from django.conf import settings
+
+from apps.inference.contracts import ChatRequest, ChatResult
+from apps.inference.languages import detect_language
+from apps.inference.ports import ChatModel, Embedder, OnDelta
+from apps.inference.prices import PRICES, price_tokens
+from apps.inference.sentences import split_sentences
+from apps.tenants.contracts import TenantRef
+
+__all__ = [
+    "complete_chat",
+    "count_tokens",
+    "detect_language",
+    "embed_query",
+    "embed_texts",
+    "embedder_fingerprint",
+    "price_chat",
+    "split_sentences",
+]
+log = structlog.get_logger(__name__)
+
+
+@cache
+def _embedder() -> Embedder:
+    from apps.inference.adapters.minilm import MiniLmEmbedder
+
+    return MiniLmEmbedder(models_dir=settings.DATA_DIR / "models", threads=settings.EMBEDDER_THREADS)
+
+
+@cache
+def _chat_model() -> ChatModel:
+    if settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL:
+        from apps.inference.adapters.openai_chat import OpenAiChat
+
+        return OpenAiChat(
+            api_key=settings.OPENAI_API_KEY,
+            base_url=settings.OPENAI_BASE_URL,
+            price=price_chat,
+            count_tokens=count_tokens,
+        )
+    from apps.inference.adapters.extractive import ExtractiveModel
+
+    return ExtractiveModel(embed=_embed_remembered, count_tokens=count_tokens)
+
+
+def forget_models() -> None:
+    """Drop the loaded models: threads and connections do not survive a fork, nor a change of settings."""
+    _embedder.cache_clear()
+    _chat_model.cache_clear()
+    _remembered_vector.cache_clear()
+
+
+os.register_at_fork(after_in_child=forget_models)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_vector(text: str) -> np.ndarray:
+    vector = _embedder().embed([text])[0]
+    vector.flags.writeable = False
+    return vector
+
+
+def _embed_remembered(texts: Sequence[str]) -> np.ndarray:
+    return np.stack([_remembered_vector(text) for text in texts])
+
+
+def embed_query(text: str) -> np.ndarray:
+    """Return a unit vector of 384 float32, read-only; recent texts are remembered."""
+    return _remembered_vector(text)
+
+
+def embed_texts(texts: Sequence[str]) -> np.ndarray:
+    """Return unit vectors, shape (len(texts), 384), float32; 256 tokens of each text count."""
+    return _embedder().embed(texts)
+
+
+def embedder_fingerprint() -> str:
+    """Name the model and its precision: vectors of different fingerprints must not be compared."""
+    return _embedder().fingerprint
+
+
+def count_tokens(text: str) -> int:
+    """Count the embedder's tokens of the whole text."""
+    return _embedder().count_tokens(text)
+
+
+def price_chat(model: str, prompt_tokens: int, completion_tokens: int) -> int:
+    """Return the cost in micro-dollars by the price book and `settings.MODEL_PRICES`."""
+    return price_tokens(
+        model=model,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        book={**PRICES, **settings.MODEL_PRICES},
+    )
+
+
+def complete_chat(*, tenant: TenantRef, request: ChatRequest, on_delta: OnDelta | None = None) -> ChatResult:
+    """Answer with the configured model; `on_delta` gets the text piece by piece, in this thread.
+
+    Raises ModelUnavailable, ModelTimeout, ModelRejected. Must not be called inside a transaction.
+    """
+    model = _chat_model()
+    started = time.perf_counter()
+    result = model.complete(request, on_delta)
+    log.info(
+        "chat_completed",
+        tenant_id=str(tenant.id),
+        provider=result.provider,
+        model=result.model,
+        prompt_tokens=result.prompt_tokens,
+        completion_tokens=result.completion_tokens,
+        cost_microusd=result.cost_microusd,
+        knows=result.knows,
+        duration_ms=round((time.perf_counter() - started) * 1000, 1),
+    )
+    return result
