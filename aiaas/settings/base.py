@@ -15,6 +15,7 @@ DEBUG = False
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://localhost:8000")
 REALTIME_URL = env.str("REALTIME_URL", default="ws://localhost:8001")
+READY_FILE = env.str("READY_FILE", default="")
 DATA_DIR = Path(env.str("AIAAS_DATA", default=str(ROOT / ".aiaas")))
 
 SHARED_APPS = [

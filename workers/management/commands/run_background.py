@@ -1,6 +1,5 @@
 """Run the relay, the consumers and beat in one process."""
 
-import os
 import signal
 import threading
 import time
@@ -10,6 +9,7 @@ from typing import Any
 
 import structlog
 from celery.beat import Scheduler, Service
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from aiaas.celery import app
@@ -42,7 +42,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--only", choices=PARTS, help="run one part alone, to scale it on its own")
-        parser.add_argument("--ready-file", default=os.environ.get("AIAAS_READY_FILE", ""))
+        parser.add_argument("--ready-file", default=settings.READY_FILE)
 
     def handle(self, *args: Any, **options: Any) -> None:
         parts = [options["only"]] if options["only"] else list(PARTS)
