@@ -1,0 +1,156 @@
+"""Usage, quotas, plans and the subscription over REST."""
+
+import datetime as dt
+from typing import Any
+
+from django.urls import path
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.billing import selectors
+from apps.billing.contracts import UsageKind
+from apps.tenants.contracts import TenantRef
+
+MAX_DAYS = 400
+DEFAULT_DAYS = 30
+
+
+class TenantRequest(Request):
+    """A request as the gateway hands it over."""
+
+    tenant: TenantRef
+
+
+class UsageQuery(serializers.Serializer[Any]):
+    start = serializers.DateField(
+        required=False, help_text="First UTC day; 30 days before `end` when absent."
+    )
+    end = serializers.DateField(required=False, help_text="Last UTC day, inclusive; today when absent.")
+    kind = serializers.ChoiceField(choices=[kind.value for kind in UsageKind], required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs.setdefault("end", timezone.now().date())
+        attrs.setdefault("start", attrs["end"] - dt.timedelta(days=DEFAULT_DAYS - 1))
+        if not 0 <= (attrs["end"] - attrs["start"]).days < MAX_DAYS:
+            raise serializers.ValidationError(
+                {"start": f"Choose a start before the end, at most {MAX_DAYS} days."}
+            )
+        return attrs
+
+
+class DailyUsageSerializer(serializers.Serializer[Any]):
+    date = serializers.DateField()
+    kind = serializers.CharField()
+    quantity = serializers.IntegerField()
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    start = serializers.DateField()
+    end = serializers.DateField()
+    results = DailyUsageSerializer(many=True)
+    totals = serializers.DictField(child=serializers.IntegerField())
+
+
+class QuotaSerializer(serializers.Serializer[Any]):
+    kind = serializers.CharField()
+    used = serializers.IntegerField()
+    limit = serializers.IntegerField(allow_null=True, help_text="null is unlimited")
+    remaining = serializers.IntegerField(allow_null=True)
+    is_hard = serializers.BooleanField(help_text="true: what exceeds the limit is refused with 402")
+    resets_at = serializers.DateTimeField()
+
+
+class QuotasSerializer(serializers.Serializer[Any]):
+    results = QuotaSerializer(many=True)
+
+
+class PlanSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    price_cents = serializers.IntegerField()
+    currency = serializers.CharField()
+    requests_per_minute = serializers.IntegerField()
+    has_hard_limits = serializers.BooleanField()
+    included = serializers.DictField(
+        child=serializers.IntegerField(), help_text="a missing kind is unlimited"
+    )
+
+
+class PlansSerializer(serializers.Serializer[Any]):
+    results = PlanSerializer(many=True)
+
+
+class PeriodSerializer(serializers.Serializer[Any]):
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+
+
+class SubscriptionSerializer(serializers.Serializer[Any]):
+    plan = PlanSerializer()
+    started_on = serializers.DateField()
+    period = PeriodSerializer()
+
+
+class UsageView(APIView):
+    """Usage by UTC day and kind."""
+
+    required_scopes = {"GET": "read:usage"}
+
+    @extend_schema(
+        operation_id="usage_retrieve", parameters=[UsageQuery], responses=UsageSerializer, tags=["billing"]
+    )
+    def get(self, request: TenantRequest) -> Response:
+        query = UsageQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        start, end, kind = (query.validated_data.get(name) for name in ("start", "end", "kind"))
+        midnight = dt.datetime.combine(start, dt.time(), dt.UTC)
+        after = dt.datetime.combine(end, dt.time(), dt.UTC) + dt.timedelta(days=1)
+        days = selectors.get_usage(tenant=request.tenant, start=midnight, end=after)
+        days = [day for day in days if kind in (None, day.kind)]
+        totals: dict[str, int] = {}
+        for day in days:
+            totals[day.kind] = totals.get(day.kind, 0) + day.quantity
+        return Response(UsageSerializer({"start": start, "end": end, "results": days, "totals": totals}).data)
+
+
+class QuotasView(APIView):
+    """What is spent and left of every kind in the current period."""
+
+    required_scopes = {"GET": "read:usage"}
+
+    @extend_schema(operation_id="quotas_retrieve", responses=QuotasSerializer, tags=["billing"])
+    def get(self, request: TenantRequest) -> Response:
+        quotas = selectors.list_quotas(tenant=request.tenant)
+        return Response(QuotasSerializer({"results": quotas}).data)
+
+
+class PlansView(APIView):
+    """The plans on sale."""
+
+    required_scopes = {"GET": "read:usage"}
+
+    @extend_schema(operation_id="plans_retrieve", responses=PlansSerializer, tags=["billing"])
+    def get(self, request: TenantRequest) -> Response:
+        return Response(PlansSerializer({"results": selectors.list_plans()}).data)
+
+
+class SubscriptionView(APIView):
+    """The plan that the tenant is on."""
+
+    required_scopes = {"GET": "read:usage"}
+
+    @extend_schema(operation_id="subscription_retrieve", responses=SubscriptionSerializer, tags=["billing"])
+    def get(self, request: TenantRequest) -> Response:
+        return Response(SubscriptionSerializer(selectors.get_subscription(tenant=request.tenant)).data)
+
+
+urlpatterns = [
+    path("usage", UsageView.as_view()),
+    path("quotas", QuotasView.as_view()),
+    path("plans", PlansView.as_view()),
+    path("subscription", SubscriptionView.as_view()),
+]

@@ -1,0 +1,73 @@
+"""Project usage events into the usage read model, and give a new tenant its plan."""
+
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+from django.db import connection, transaction
+from uuid_utils.compat import uuid7
+
+from apps.billing.contracts import UsageKind
+from apps.billing.metrics import BILLING_USAGE
+from apps.billing.periods import bucket_start
+from apps.billing.services import subscribe_tenant
+from apps.events.contracts import Envelope
+from apps.tenants.context import current_tenant
+from apps.tenants.events import TenantProvisioned
+
+# One statement, so that a repeated event can never reach its bucket: no fresh row, nothing added.
+PROJECT_SQL = """
+WITH fresh AS (
+  INSERT INTO billing_usageevent
+    (id, kind, quantity, source_id, run_id, conversation_id, occurred_at, detail, created_at)
+  VALUES (%(id)s, %(kind)s, %(quantity)s, %(source_id)s, %(run_id)s, %(conversation_id)s,
+          %(occurred_at)s, %(detail)s::jsonb, statement_timestamp())
+  ON CONFLICT (id) DO NOTHING
+  RETURNING kind, quantity
+)
+INSERT INTO billing_usagebucket (id, kind, starts_at, quantity, created_at)
+SELECT %(bucket_id)s, kind, %(starts_at)s, quantity, statement_timestamp() FROM fresh
+ON CONFLICT (tenant_id, kind, starts_at)
+DO UPDATE SET quantity = billing_usagebucket.quantity + EXCLUDED.quantity
+"""
+
+
+def on_tenant_provisioned(event: TenantProvisioned) -> None:
+    """Put a new tenant on the plan that it was made with."""
+    tenant = current_tenant()
+    assert tenant is not None
+    subscribe_tenant(tenant=tenant, plan_code=event.plan)
+
+
+def on_usage_recorded(envelope: Envelope) -> None:
+    """Count a usage event once, however often it is delivered; runs in the tenant's transaction.
+
+    Raises ValueError or KeyError for an event that is not a usage event: it ends as a dead letter.
+    """
+    data = envelope.data
+    kind, quantity = UsageKind(data["kind"]).value, int(data["quantity"])
+    if quantity <= 0:
+        raise ValueError(f"usage must be positive: {quantity}")
+    with connection.cursor() as cursor:
+        cursor.execute(PROJECT_SQL, _parameters(envelope, kind, quantity))
+        is_fresh = cursor.rowcount > 0
+    if is_fresh:
+        count = BILLING_USAGE.labels(str(envelope.tenant_id), str(data.get("service", "aiaas")), kind).inc
+        transaction.on_commit(lambda: count(quantity))
+
+
+def _parameters(
+    envelope: Envelope, kind: str, quantity: int
+) -> dict[str, str | int | UUID | datetime | None]:
+    return {
+        "id": envelope.id,
+        "kind": kind,
+        "quantity": quantity,
+        "source_id": str(envelope.data["source_id"]),
+        "run_id": envelope.run_id,
+        "conversation_id": envelope.conversation_id,
+        "occurred_at": envelope.occurred_at,
+        "detail": orjson.dumps(envelope.data.get("detail") or {}).decode(),
+        "bucket_id": uuid7(),
+        "starts_at": bucket_start(envelope.occurred_at),
+    }
