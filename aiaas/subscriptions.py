@@ -3,7 +3,16 @@
 from apps.events.contracts import Consumer
 
 # Called in the writer's own transaction, in this order: an exception undoes the writer's work.
-IN_TRANSACTION: dict[str, list[str]] = {}
+IN_TRANSACTION: dict[str, list[str]] = {
+    "agent.tenant.provisioned": ["apps.billing.handlers.on_tenant_provisioned"],
+}
 
 # Fed by JetStream; each handler runs in the tenant's transaction, together with its inbox row.
-CONSUMERS: list[Consumer] = []
+CONSUMERS: list[Consumer] = [
+    Consumer(
+        name="usage_projection",
+        stream="BILLING_EVENTS",
+        subjects=("billing.usage.recorded",),
+        handler="apps.billing.handlers.on_usage_recorded",
+    ),
+]

@@ -1,9 +1,22 @@
 """Every route of the product, one line for each doorway."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
+from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from apps.gateway import health
+
+handler400 = "apps.gateway.problems.bad_request"
+handler403 = "apps.gateway.problems.permission_denied"
+handler404 = "apps.gateway.problems.not_found"
+handler500 = "apps.gateway.problems.server_error"
+
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", ExportToDjangoView),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/", include("apps.gateway.api")),
+    path("api/v1/", include("apps.billing.api")),
 ]

@@ -59,15 +59,24 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "apps.gateway.middleware.request_context.RequestContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.gateway.middleware.input_guard.InputGuardMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "apps.gateway.middleware.credentials.CredentialMiddleware",
+    "apps.gateway.middleware.rate_limit.RateLimitMiddleware",
+    "apps.gateway.middleware.idempotency.IdempotencyMiddleware",
+    "apps.gateway.middleware.quota.QuotaMiddleware",
+    "apps.gateway.middleware.tenant_reads.TenantReadMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
+APPEND_SLASH = False  # the API's addresses end without one
 ROOT_URLCONF = "aiaas.urls"
 WSGI_APPLICATION = "aiaas.wsgi.application"
 ASGI_APPLICATION = "aiaas.asgi.application"
@@ -138,17 +147,36 @@ OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [
+        "apps.gateway.parsers.LimitedJSONParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.gateway.authentication.CredentialAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.gateway.authentication.HasRequiredScope"],
+    "DEFAULT_PAGINATION_CLASS": "apps.gateway.pagination.CursorPages",
+    "EXCEPTION_HANDLER": "apps.gateway.problems.handle_exception",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "PAGE_SIZE": 50,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "AIaaS API",
     "VERSION": "1.0.0",
+    "DESCRIPTION": "Customer support, order management and lead capture with AI.",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.gateway.schema.document_problems",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
 }
 SIMPLE_JWT = {
+    "USER_ID_CLAIM": "sub",
     "ACCESS_TOKEN_LIFETIME": dt.timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": dt.timedelta(days=7),
 }
@@ -159,4 +187,13 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = ROOT / "static"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-LOGGING_CONFIG = None
+MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=32 * 1024 * 1024)
+
+TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+ANONYMOUS_PER_MINUTE = env.int("ANONYMOUS_PER_MINUTE", default=120)
+LOGINS_PER_MINUTE = env.int("LOGINS_PER_MINUTE", default=20)
+IDEMPOTENCY_LEASE_S = env.int("IDEMPOTENCY_LEASE_S", default=120)
+
+SERVICE_NAME = env.str("OTEL_SERVICE_NAME", default="aiaas")
+LOGGING_CONFIG = "aiaas.observability.logging.configure_logging"
+LOGGING = {"format": env.str("LOG_FORMAT", default="json"), "level": env.str("LOG_LEVEL", default="INFO")}

@@ -5,7 +5,7 @@ from aiaas.settings.base import CHANNEL_LAYERS, DATABASES, REDIS_URL, env
 
 WORKER = env.str("PYTEST_XDIST_WORKER", default="main")
 ALLOWED_HOSTS = ["*"]
-WHITENOISE_USE_FINDERS = True
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
 for alias in DATABASES:
     DATABASES[alias]["NAME"] = f"test_{WORKER}"
     DATABASES[alias].pop("OPTIONS", None)
@@ -15,3 +15,4 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", 
 CHANNEL_LAYERS["default"]["CONFIG"]["hosts"] = [REDIS_URL]
 CELERY_BROKER_URL = REDIS_URL
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+LOGGING = {"format": "text", "level": "WARNING"}

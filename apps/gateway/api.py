@@ -1,0 +1,274 @@
+"""Tokens, the caller's own identity, and API keys."""
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+from django.urls import path
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.gateway.problems import LoginRefused
+from apps.gateway.tokens import BadToken, TokenPair, issue_tokens, renew_tokens
+from apps.tenants import selectors, services
+from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, TenantRef
+from apps.tenants.permissions import expand_scopes
+
+NO_STORE = {"Cache-Control": "no-store"}
+MAX_OVERLAP_S = 7 * 86_400
+
+
+class TenantRequest(Request):
+    """A request that passed the middleware with a principal."""
+
+    tenant: TenantRef
+    auth: Principal
+
+
+class CredentialsSerializer(serializers.Serializer[Any]):
+    email = serializers.CharField(max_length=254)
+    password = serializers.CharField(max_length=1024, trim_whitespace=False)
+    tenant = serializers.SlugField(
+        required=False, help_text="The tenant's slug; the first of yours when absent."
+    )
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    refresh = serializers.CharField(max_length=4096)
+
+
+class TokenPairSerializer(serializers.Serializer[Any]):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+    token_type = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="seconds")
+
+
+class TenantSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    slug = serializers.CharField()
+
+
+class MembershipSerializer(serializers.Serializer[Any]):
+    tenant = TenantSerializer()
+    tenant_name = serializers.CharField()
+    role = serializers.CharField()
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=[kind.value for kind in PrincipalKind])
+    id = serializers.CharField()
+    name = serializers.CharField(allow_blank=True)
+    tenant = TenantSerializer()
+    roles = serializers.ListField(child=serializers.CharField())
+    permissions = serializers.ListField(child=serializers.CharField())
+    memberships = MembershipSerializer(many=True)
+
+
+class ApiKeySerializer(serializers.Serializer[Any]):
+    key_id = serializers.CharField()
+    name = serializers.CharField()
+    scopes = serializers.ListField(child=serializers.CharField())
+    rate_limits = serializers.DictField(child=serializers.IntegerField())
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+class ApiKeysSerializer(serializers.Serializer[Any]):
+    results = ApiKeySerializer(many=True)
+    next = serializers.URLField(allow_null=True, default=None, help_text="always null: all keys are listed")
+    previous = serializers.URLField(allow_null=True, default=None)
+
+
+class RateLimitsSerializer(serializers.Serializer[Any]):
+    requests_per_minute = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False)
+
+
+class NewApiKeySerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=100)
+    scopes = serializers.ListField(child=serializers.CharField(max_length=60), min_length=1, max_length=50)
+    rate_limits = RateLimitsSerializer(required=False)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+
+    def validate_expires_at(self, value: dt.datetime | None) -> dt.datetime | None:
+        if value is not None and value <= timezone.now():
+            raise serializers.ValidationError("Give a time in the future.")
+        return value
+
+
+class RotationSerializer(serializers.Serializer[Any]):
+    overlap_s = serializers.IntegerField(
+        min_value=0, max_value=MAX_OVERLAP_S, default=0, help_text="How long the old key still works."
+    )
+
+
+class IssuedKeySerializer(serializers.Serializer[Any]):
+    key_id = serializers.CharField()
+    token = serializers.CharField(help_text="Shown once: send it as `Authorization: Api-Key <token>`.")
+    name = serializers.CharField()
+    scopes = serializers.ListField(child=serializers.CharField())
+
+
+class TokenView(APIView):
+    """Exchange an e-mail address and a password for tokens."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @extend_schema(
+        operation_id="auth_token",
+        request=CredentialsSerializer,
+        responses=TokenPairSerializer,
+        tags=["identity"],
+        examples=[OpenApiExample("Login", {"email": "ada@shop.example", "password": "…"}, request_only=True)],
+    )
+    def post(self, request: TenantRequest) -> Response:
+        given = _validated(CredentialsSerializer, request)
+        principal = services.authenticate_user(
+            email=given["email"], password=given["password"], tenant_slug=given.get("tenant")
+        )
+        if principal is None:
+            raise LoginRefused("The e-mail address, the password or the tenant is wrong.")
+        return _token_response(issue_tokens(principal))
+
+
+class TokenRefreshView(APIView):
+    """Exchange a refresh token for new tokens, with the rights of today."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @extend_schema(
+        operation_id="auth_token_refresh",
+        request=RefreshSerializer,
+        responses=TokenPairSerializer,
+        tags=["identity"],
+    )
+    def post(self, request: TenantRequest) -> Response:
+        try:
+            return _token_response(renew_tokens(_validated(RefreshSerializer, request)["refresh"]))
+        except BadToken as exc:
+            raise LoginRefused(str(exc)) from exc
+
+
+class MeView(APIView):
+    """Who you are, in which tenant, and what you may do there."""
+
+    required_scopes = {"GET": None}
+
+    @extend_schema(operation_id="me", responses=MeSerializer, tags=["identity"])
+    def get(self, request: TenantRequest) -> Response:
+        me: Principal = request.auth
+        is_user = me.kind == PrincipalKind.USER
+        memberships = selectors.list_memberships(user_id=UUID(me.id)) if is_user else []
+        name = selectors.get_user_name(user_id=UUID(me.id)) if is_user else me.name
+        answer = {
+            "kind": me.kind.value,
+            "id": me.id,
+            "name": name,
+            "tenant": me.tenant,
+            "roles": list(me.roles),
+            "permissions": sorted(me.permissions),
+            "memberships": memberships,
+        }
+        return Response(MeSerializer(answer).data)
+
+
+class ApiKeysView(APIView):
+    """The tenant's API keys."""
+
+    required_scopes = {"GET": "read:api_keys", "POST": "write:api_keys"}
+
+    @extend_schema(operation_id="api_keys_list", responses=ApiKeysSerializer, tags=["identity"])
+    def get(self, request: TenantRequest) -> Response:
+        keys = selectors.list_api_keys(tenant=request.tenant)
+        return Response(ApiKeysSerializer({"results": keys}).data)
+
+    @extend_schema(
+        operation_id="api_keys_create",
+        request=NewApiKeySerializer,
+        responses={201: IssuedKeySerializer},
+        tags=["identity"],
+    )
+    def post(self, request: TenantRequest) -> Response:
+        given = _validated(NewApiKeySerializer, request)
+        _refuse_more_than_own(request.auth, given["scopes"])
+        key = services.create_api_key(tenant=request.tenant, actor=request.auth.id, **given)
+        return _key_response(key)
+
+
+class ApiKeyView(APIView):
+    """One API key."""
+
+    required_scopes = {"DELETE": "write:api_keys"}
+
+    @extend_schema(operation_id="api_keys_revoke", request=None, responses={204: None}, tags=["identity"])
+    def delete(self, request: TenantRequest, key_id: str) -> Response:
+        """Revoke it: every process refuses it within a second."""
+        services.revoke_api_key(tenant=request.tenant, key_id=key_id, actor=request.auth.id)
+        return Response(status=204)
+
+
+class ApiKeyRotationView(APIView):
+    """Replace an API key by a new one with the same rights."""
+
+    required_scopes = {"POST": "write:api_keys"}
+
+    @extend_schema(
+        operation_id="api_keys_rotate",
+        request=RotationSerializer,
+        responses={201: IssuedKeySerializer},
+        tags=["identity"],
+    )
+    def post(self, request: TenantRequest, key_id: str) -> Response:
+        overlap_s = _validated(RotationSerializer, request)["overlap_s"]
+        for key in selectors.list_api_keys(tenant=request.tenant):
+            if key.key_id == key_id:
+                _refuse_more_than_own(request.auth, key.scopes)
+        issued = services.rotate_api_key(
+            tenant=request.tenant, key_id=key_id, overlap_s=overlap_s, actor=request.auth.id
+        )
+        return _key_response(issued)
+
+
+def _validated(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    given = serializer(data=request.data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+def _token_response(pair: TokenPair) -> Response:
+    answer = {
+        "access": pair.access,
+        "refresh": pair.refresh,
+        "token_type": "Bearer",
+        "expires_in": pair.expires_in_s,
+    }
+    return Response(answer, headers=NO_STORE)
+
+
+def _key_response(key: IssuedKey) -> Response:
+    return Response(IssuedKeySerializer(key).data, status=201, headers=NO_STORE)
+
+
+def _refuse_more_than_own(principal: Principal, scopes: list[str]) -> None:
+    beyond = expand_scopes(scopes) - principal.permissions
+    if beyond:
+        raise PermissionDenied(f"You do not hold {', '.join(sorted(beyond))} yourself.")
+
+
+urlpatterns = [
+    path("auth/token", TokenView.as_view()),
+    path("auth/token/refresh", TokenRefreshView.as_view()),
+    path("me", MeView.as_view()),
+    path("api-keys", ApiKeysView.as_view()),
+    path("api-keys/<str:key_id>", ApiKeyView.as_view()),
+    path("api-keys/<str:key_id>/rotate", ApiKeyRotationView.as_view()),
+]

@@ -1,0 +1,82 @@
+"""Whether this process is alive, and whether it can serve."""
+
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import structlog
+from django.conf import settings
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, JsonResponse
+from redis import Redis
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT_S = 1.0
+_migrated: list[bool] = []
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    """Answer 200 while the process runs; asks nobody."""
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Answer 200 when everything that a request needs answers, else 503 with what does not."""
+    checks = {name: _passes(name, check) for name, check in CHECKS.items()}
+    is_ready = all(checks.values())
+    words = {name: "ok" if passed else "failed" for name, passed in checks.items()}
+    return JsonResponse(
+        {"status": "ok" if is_ready else "unavailable", "checks": words}, status=200 if is_ready else 503
+    )
+
+
+def check_database() -> None:
+    """Run a statement as the application's role."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def check_migrations() -> None:
+    """Raise RuntimeError while a migration is missing; a database that was complete stays so."""
+    if _migrated:
+        return
+    executor = MigrationExecutor(connections["default"])
+    if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise RuntimeError(f"{len(missing)} migrations are missing, the first is {missing[0][0]}")
+    _migrated.append(True)
+
+
+def check_valkey() -> None:
+    """Ping Valkey."""
+    with Redis.from_url(
+        settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    ) as client:
+        client.ping()
+
+
+def check_nats() -> None:
+    """Connect to NATS and read its greeting; a client would keep an event loop for that."""
+    first = urlsplit(settings.NATS_URL.split(",")[0])
+    with socket.create_connection((first.hostname, first.port or 4222), TIMEOUT_S) as connection:
+        connection.settimeout(TIMEOUT_S)
+        if not connection.recv(5).startswith(b"INFO"):
+            raise RuntimeError("what listens there is not NATS")
+
+
+CHECKS: dict[str, Callable[[], None]] = {
+    "database": check_database,
+    "migrations": check_migrations,
+    "valkey": check_valkey,
+    "nats": check_nats,
+}
+
+
+def _passes(name: str, check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except Exception as exc:
+        log.warning("readiness_check_failed", check=name, error=repr(exc))
+        return False
+    return True

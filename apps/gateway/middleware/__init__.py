@@ -1,0 +1,16 @@
+"""What every request passes, outermost first; settings.MIDDLEWARE holds the order.
+
+request_context  an id, the log's context, a span and a duration for every request
+input_guard      refuses what no view should have to think about: NUL characters, huge bodies
+credentials      who is calling, and hence for which tenant
+rate_limit       a token from the tenant's bucket, or 429
+idempotency      the remembered answer of a repeated write
+quota            402 for what the plan does not include any more
+tenant_reads     one transaction around a read
+"""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+GetResponse = Callable[[HttpRequest], HttpResponse]

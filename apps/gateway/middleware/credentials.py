@@ -1,0 +1,37 @@
+"""Find out who is calling, and serve their tenant."""
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+
+from apps.gateway.credentials import BadCredentials, find_principal
+from apps.gateway.middleware import GetResponse
+from apps.gateway.problems import API_PREFIXES
+from apps.tenants.context import tenant_context
+
+
+class CredentialMiddleware:
+    """Set `request.principal` and `request.tenant`, and enter the tenant's context.
+
+    A bad credential is not refused here: the views that need one do that, and the login must not.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.principal = request.tenant = None  # type: ignore[attr-defined]
+        if not request.path.startswith(API_PREFIXES):
+            return self.get_response(request)
+        try:
+            principal = find_principal(request.headers.get("Authorization", ""))
+        except BadCredentials as exc:
+            request.credential_refusal = str(exc)  # type: ignore[attr-defined]
+            principal = None
+        if principal is None:
+            return self.get_response(request)
+        request.principal, request.tenant = principal, principal.tenant  # type: ignore[attr-defined]
+        with (
+            structlog.contextvars.bound_contextvars(tenant=principal.tenant.slug, principal=principal.id),
+            tenant_context(principal.tenant),
+        ):
+            return self.get_response(request)

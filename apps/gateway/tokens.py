@@ -1,0 +1,69 @@
+"""JSON Web Tokens with the contract's claims, signed and read through simplejwt."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
+
+from apps.tenants import selectors
+from apps.tenants.contracts import Principal, PrincipalKind
+from apps.tenants.services import principal_of
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """A short-lived access token and what renews it."""
+
+    access: str
+    refresh: str
+    expires_in_s: int
+
+
+class BadToken(Exception):
+    """A token that is malformed, forged, expired or of the wrong kind; the message may be shown."""
+
+
+def issue_tokens(principal: Principal) -> TokenPair:
+    """Sign a pair of tokens for a member."""
+    access, refresh = AccessToken(), RefreshToken()
+    for token in (access, refresh):
+        token["sub"] = principal.id
+        token["tenant_id"] = str(principal.tenant.id)
+    access["roles"] = list(principal.roles)
+    access["permissions"] = sorted(principal.permissions)
+    return TokenPair(str(access), str(refresh), int(access.lifetime.total_seconds()))
+
+
+def read_access_token(raw: str) -> Principal:
+    """Return whom an access token stands for; raises BadToken."""
+    token = _read(AccessToken, raw)
+    return Principal(
+        kind=PrincipalKind.USER,
+        id=str(token["sub"]),
+        tenant=selectors.get_tenant(tenant_id=UUID(token["tenant_id"])),
+        roles=tuple(token.get("roles", ())),
+        permissions=frozenset(token.get("permissions", ())),
+    )
+
+
+def renew_tokens(raw: str) -> TokenPair:
+    """Exchange a refresh token for a new pair with the member's rights of today; raises BadToken."""
+    token = _read(RefreshToken, raw)
+    user_id, tenant_id = UUID(token["sub"]), UUID(token["tenant_id"])
+    for membership in selectors.list_memberships(user_id=user_id):
+        if membership.tenant.id == tenant_id:
+            return issue_tokens(
+                principal_of(user_id=user_id, name="", tenant=membership.tenant, role=membership.role)
+            )
+    raise BadToken("You are no longer a member of this tenant.")
+
+
+def _read(kind: type[Token], raw: str) -> Token:
+    try:
+        token = kind(raw)  # type: ignore[arg-type]
+        UUID(token["sub"])
+        UUID(token["tenant_id"])
+    except (TokenError, KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise BadToken("The token is invalid or has expired; get a new one from auth/token.") from exc
+    return token
