@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils.module_loading import import_string
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.client import JetStreamContext
 
 from apps.events import metrics
 from apps.events.adapters.jetstream import FAILURES, connect, subscribe
@@ -53,7 +57,7 @@ def bury_envelope(consumer_name: str, envelope: Envelope, cause: str, deliveries
 class ConsumerLoop:
     """Pulls one consumer's messages and settles each only after its transaction has committed."""
 
-    def __init__(self, consumer: Consumer, client: object) -> None:
+    def __init__(self, consumer: Consumer, client: Client) -> None:
         self.consumer, self.client = consumer, client
         self._database = DatabaseThread(consumer.name)
 
@@ -68,7 +72,12 @@ class ConsumerLoop:
                 await asyncio.sleep(PAUSE_S)
         await self._database.close()
 
-    async def _pull(self, subscription, stopping: asyncio.Event, on_turn: Callable[[], None]) -> None:  # type: ignore[no-untyped-def]
+    async def _pull(
+        self,
+        subscription: JetStreamContext.PullSubscription,
+        stopping: asyncio.Event,
+        on_turn: Callable[[], None],
+    ) -> None:
         while not stopping.is_set():
             on_turn()
             try:
@@ -79,7 +88,7 @@ class ConsumerLoop:
             for message in messages:
                 await self._settle(message)
 
-    async def _settle(self, message) -> None:  # type: ignore[no-untyped-def]
+    async def _settle(self, message: Msg) -> None:
         try:
             envelope = Envelope.from_json(orjson.loads(message.data))
         except (ValueError, KeyError, TypeError) as error:
@@ -93,7 +102,7 @@ class ConsumerLoop:
             return
         await message.ack_sync()  # unanswered, the message comes again and the inbox knows it
 
-    async def _handle(self, message, envelope: Envelope) -> None:  # type: ignore[no-untyped-def]
+    async def _handle(self, message: Msg, envelope: Envelope) -> None:
         """An absent database is no fault of the event's: wait for it, keeping the message."""
         while True:
             try:
@@ -107,7 +116,7 @@ class ConsumerLoop:
             await message.in_progress()
             await asyncio.sleep(PAUSE_S)
 
-    async def _refuse(self, message, envelope: Envelope, error: Exception) -> None:  # type: ignore[no-untyped-def]
+    async def _refuse(self, message: Msg, envelope: Envelope, error: Exception) -> None:
         deliveries = message.metadata.num_delivered
         cause = f"{type(error).__name__}: {error}"
         log.warning("event_refused", consumer=self.consumer.name, event_id=str(envelope.id), cause=cause)
@@ -121,13 +130,13 @@ class ConsumerLoop:
 class AdvisoryLoop:
     """The backstop: buries what a consumer that died at its work could not bury itself."""
 
-    def __init__(self, client: object) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self._database = DatabaseThread("advisories")
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Listen until `stopping` is set."""
-        subscription = await self.client.subscribe(ADVISORIES)  # type: ignore[attr-defined]
+        subscription = await self.client.subscribe(ADVISORIES)
         while not stopping.is_set():
             try:
                 message = await subscription.next_msg(timeout=1.0)
@@ -138,10 +147,10 @@ class AdvisoryLoop:
                 log.warning("advisory_unhandled", cause=str(error))
         await self._database.close()
 
-    async def _bury(self, advisory: dict) -> None:
-        js = self.client.jetstream()  # type: ignore[attr-defined]
+    async def _bury(self, advisory: dict[str, Any]) -> None:
+        js = self.client.jetstream()
         raw = await js.get_msg(advisory["stream"], advisory["stream_seq"])
-        envelope = Envelope.from_json(orjson.loads(raw.data))
+        envelope = Envelope.from_json(orjson.loads(raw.data or b""))
         cause = "the consumer ended without an answer at every delivery"
         await self._database(bury_envelope, advisory["consumer"], envelope, cause, advisory["deliveries"])
 
@@ -156,7 +165,7 @@ async def run_consumers(stopping: asyncio.Event, on_turn: Callable[[], None] = l
     await client.close()
 
 
-async def _connected(name: str, stopping: asyncio.Event):  # type: ignore[no-untyped-def]
+async def _connected(name: str, stopping: asyncio.Event) -> Client | None:
     while not stopping.is_set():
         try:
             return await connect(settings.NATS_URL, name=name)

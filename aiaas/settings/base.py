@@ -2,6 +2,7 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import environ
 
@@ -100,8 +101,8 @@ TEMPLATES = [
 DB_POOL_SIZE = env.int("DB_POOL_SIZE", default=8)
 
 
-def _database(variable: str, *, pooled: bool) -> dict[str, object]:
-    config: dict[str, object] = env.db_url(variable)
+def _database(variable: str, *, pooled: bool) -> dict[str, Any]:
+    config: dict[str, Any] = env.db_url(variable)
     config["ENGINE"] = "apps.tenants.db"
     config["DISABLE_SERVER_SIDE_CURSORS"] = True  # they would not survive PgBouncer in transaction mode
     if pooled:
@@ -119,7 +120,7 @@ DATABASE_ROUTERS = ["apps.tenants.routers.OwnerMigrates", "django_tenants.router
 REDIS_URL = env.str("REDIS_URL")
 NATS_URL = env.str("NATS_URL")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
-CHANNEL_LAYERS = {
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {"hosts": [REDIS_URL], "prefix": "aiaas"},

@@ -1,6 +1,7 @@
 """The outbox, the inboxes and the dead letters; all in the schema `public`."""
 
 from django.db import models
+from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 SHARDS = 16
@@ -21,7 +22,7 @@ class OutboxEvent(models.Model):
     stream = models.CharField(max_length=40)
     shard = models.SmallIntegerField()
     envelope = models.JSONField()
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=Now())
     published_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -61,7 +62,7 @@ class InboxEntry(models.Model):
     consumer = models.CharField(max_length=60)
     event_id = models.UUIDField()
     tenant_id = models.UUIDField()
-    received_at = models.DateTimeField(db_default=models.functions.Now())
+    received_at = models.DateTimeField(db_default=Now())
 
 
 class DeadLetter(models.Model):

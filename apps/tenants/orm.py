@@ -16,9 +16,9 @@ class CurrentTenant(Func):
     arity = 0
     output_field = models.UUIDField()
 
-    def as_sql(self, *args: Any, **kwargs: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, *args: Any, **kwargs: Any) -> tuple[str, tuple[Any, ...]]:
         # A column's DEFAULT may not hold a sub-select, so the bare setting is read here.
-        return "nullif(current_setting('app.current_tenant_id', true), '')::uuid", []
+        return "nullif(current_setting('app.current_tenant_id', true), '')::uuid", ()
 
 
 class TenantModel(models.Model):
@@ -36,8 +36,7 @@ class ProtectRows(RunSQL):
     """Bind a table to the current tenant by a column other than `tenant_id`."""
 
     def __init__(self, table: str, column: str) -> None:
-        super().__init__(protect_sql(table, column), RunSQL.noop)
-        self._constructor_args = ((table, column), {})
+        super().__init__([*protect_sql(table, column)], RunSQL.noop)
 
 
 class AllowPlatform(RunSQL):
@@ -51,8 +50,7 @@ class AllowPlatform(RunSQL):
             f'GRANT {privileges} ON "{table}" TO {PLATFORM_ROLE}',
             f'CREATE POLICY platform_access ON "{table}" TO {PLATFORM_ROLE} USING (true) WITH CHECK (true)',
         ]
-        super().__init__(statements, RunSQL.noop)
-        self._constructor_args = ((table, privileges), {})
+        super().__init__([*statements], RunSQL.noop)
 
 
 class AppendOnly(RunSQL):
@@ -60,4 +58,3 @@ class AppendOnly(RunSQL):
 
     def __init__(self, table: str) -> None:
         super().__init__(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM {APP_ROLE}', RunSQL.noop)
-        self._constructor_args = ((table,), {})

@@ -1,6 +1,7 @@
 """Make and migrate tenants' schemas, with the owner's connection."""
 
 from functools import cache
+from typing import cast
 
 from django.apps import apps
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django_tenants.postgresql_backend.base import DatabaseWrapper as TenantsWrapper
 
 from apps.tenants.context import OWNER
 from apps.tenants.db.roles import APP_ROLE
@@ -28,7 +30,7 @@ def create_schema(schema: str) -> None:
 @cache
 def schema_script() -> str:
     """Generate the SQL of all tenant tables, with the record of the migrations that it stands for."""
-    connection = connections[OWNER]
+    connection = _owner()
     loader = MigrationLoader(connection)
     loader.build_graph()
     connection.set_schema("template")  # makes the router admit the tenant apps; nothing is executed
@@ -52,7 +54,7 @@ def migrate_shared(*, verbosity: int = 0) -> None:
 
 def migrate_tenant_schema(schema: str) -> int:
     """Apply what a tenant's schema lacks and return how many migrations that were."""
-    connection = connections[OWNER]
+    connection = _owner()
     connection.set_schema(schema)
     try:
         executor = MigrationExecutor(connection)
@@ -62,6 +64,10 @@ def migrate_tenant_schema(schema: str) -> int:
         return len(plan)
     finally:
         connection.set_schema_to_public()
+
+
+def _owner() -> TenantsWrapper:
+    return cast("TenantsWrapper", connections[OWNER])
 
 
 def _tenant_plan(loader: MigrationLoader) -> list[tuple[str, str]]:

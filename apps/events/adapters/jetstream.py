@@ -54,7 +54,8 @@ class JetStreamBroker:
             for m in messages
         ]
         answers = await asyncio.gather(*sends, return_exceptions=True)
-        positions, sequences = [], {}
+        positions: list[int] = []
+        sequences: dict[str, int] = {}
         for message, answer in zip(messages, answers, strict=True):
             if isinstance(answer, BaseException):
                 if not isinstance(answer, FAILURES):

@@ -22,11 +22,11 @@ class ContextCursor(CursorWrapper):
 
     def _execute(self, sql: Any, params: Any, *ignored: Any) -> Any:
         self.db.apply_context()
-        return super()._execute(sql, params, *ignored)
+        return super()._execute(sql, params, *ignored)  # type: ignore[misc]  # absent from the stubs
 
     def _executemany(self, sql: Any, param_list: Any, *ignored: Any) -> Any:
         self.db.apply_context()
-        return super()._executemany(sql, param_list, *ignored)
+        return super()._executemany(sql, param_list, *ignored)  # type: ignore[misc]  # absent from the stubs
 
     def copy(self, *args: Any, **kwargs: Any) -> Any:
         self.db.apply_context()

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connections
-from django.db.backends.postgresql import compiler as base  # type: ignore[attr-defined]
+from django.db.backends.postgresql import compiler as base
 
 from apps.tenants.context import APP, OWNER, NoTenantContext, NoTransaction, current_tenant
 
@@ -26,7 +26,7 @@ def tenant_tables() -> frozenset[str]:
 
 class Guard:
     query: Any
-    using: str
+    using: Any
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         if self.using != OWNER and not tenant_tables().isdisjoint(self._tables()):
