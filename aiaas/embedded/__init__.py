@@ -3,7 +3,7 @@
 from aiaas.embedded.nats import NatsServer
 from aiaas.embedded.postgres import PostgresServer
 from aiaas.embedded.process import EmbeddedServerError, ServerProcess
-from aiaas.embedded.servers import Servers, start_servers
+from aiaas.embedded.servers import Servers, start_servers, unset_servers
 from aiaas.embedded.valkey import ValkeyServer
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "Servers",
     "ValkeyServer",
     "start_servers",
+    "unset_servers",
 ]

@@ -1,5 +1,6 @@
 """All three servers of one data folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from aiaas.embedded.nats import NatsServer
 from aiaas.embedded.postgres import PostgresServer
 from aiaas.embedded.process import EmbeddedServerError, ServerProcess
 from aiaas.embedded.valkey import ValkeyServer
+
+DATABASE_URLS = ("DATABASE_URL", "DATABASE_PLATFORM_URL", "DATABASE_OWNER_URL")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,20 @@ def start_servers(
         servers.stop()
         raise
     return servers
+
+
+def unset_servers(environment: Mapping[str, str]) -> dict[str, bool]:
+    """Return which servers `start_servers` should start: those whose URL is unset or empty."""
+    unset = [name for name in DATABASE_URLS if not environment.get(name)]
+    if 0 < len(unset) < len(DATABASE_URLS):
+        raise EmbeddedServerError(
+            f"{', '.join(unset)} must be set too: the database is reached as three roles (deploy/roles.sql)"
+        )
+    return {
+        "postgres": bool(unset),
+        "valkey": not environment.get("REDIS_URL"),
+        "nats": not environment.get("NATS_URL"),
+    }
 
 
 def make_data_dir(data_dir: Path) -> None:

@@ -1,0 +1,76 @@
+"""The table of processes: which commands make up the product, and when each counts as ready."""
+
+import http.client
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from aiaas.supervisor.child import ROOT, Child
+
+# A laptop's share: small pools and one allocator arena keep everything together under 2 GiB.
+FRUGAL = {
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+WEB_THREADS = "8"
+WORKER_THREADS = "4"
+
+
+def product_processes(*, environment: dict[str, str], data_dir: Path, host: str, port: int) -> list[Child]:
+    """Return the processes in the order of starting; they stop in the same order, doorways first."""
+    granian = [sys.executable, "-m", "granian", "--host", host, "--workers", "1", "--no-access-log"]
+    celery = [sys.executable, "-m", "celery", "-A", "aiaas", "worker", "--pool", "threads", "-l", "INFO"]
+    commands = {
+        "web": [
+            *(*granian, "--interface", "wsgi", "--no-ws", "--port", str(port)),
+            *("--blocking-threads", WEB_THREADS, "aiaas.wsgi:application"),
+        ],
+        "realtime": [*granian, "--interface", "asgi", "--port", str(port + 1), "aiaas.asgi:application"],
+        "worker": [*celery, "--concurrency", WORKER_THREADS, "--without-gossip", "--without-mingle"],
+        "background": [sys.executable, str(ROOT / "manage.py"), "run_background"],
+    }
+    return [
+        Child(
+            name,
+            command,
+            environment={**environment, **FRUGAL, "READY_FILE": str(_ready_file(data_dir, name))},
+            log_path=data_dir / "logs" / f"{name}.log",
+            is_ready=_readiness(name, data_dir, host, port),
+        )
+        for name, command in commands.items()
+    ]
+
+
+def _readiness(name: str, data_dir: Path, host: str, port: int) -> Callable[[], bool]:
+    local = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
+    if name == "web":
+        return lambda: (_http_status(local, port, "/healthz") or 503) < 500
+    if name == "realtime":
+        return lambda: _http_status(local, port + 1, "/") is not None
+    ready_file = _ready_file(data_dir, name)
+    ready_file.unlink(missing_ok=True)
+    return ready_file.exists
+
+
+def _ready_file(data_dir: Path, name: str) -> Path:
+    return data_dir / f"{name}.ready"
+
+
+def _http_status(host: str, port: int, path: str) -> int | None:
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def process_environment(**variables: str) -> dict[str, str]:
+    """Return our environment with `variables` where the caller has set nothing."""
+    return {**variables, **{name: value for name, value in os.environ.items() if value}}
