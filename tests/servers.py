@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aiaas.embedded import EmbeddedServerError, Servers, start_servers
+from aiaas.embedded import EmbeddedServerError, Servers, start_servers, unset_servers
 
 _running: list[tuple[Servers, Path]] = []
 
@@ -33,11 +33,7 @@ def pytest_unconfigure() -> None:
 
 
 def _start() -> None:
-    missing = {
-        "postgres": "DATABASE_URL" not in os.environ,
-        "valkey": "REDIS_URL" not in os.environ,
-        "nats": "NATS_URL" not in os.environ,
-    }
+    missing = unset_servers(os.environ)
     if not any(missing.values()):
         return
     data_dir = Path(tempfile.mkdtemp(prefix="aiaas-test-"))

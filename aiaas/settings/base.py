@@ -6,9 +6,10 @@ from typing import Any
 
 import environ
 
+from aiaas.settings.locations import ROOT, read_dotenv
+
 env = environ.Env()
-ROOT = Path(__file__).resolve().parents[2]
-environ.Env.read_env(ROOT / ".env")
+read_dotenv()
 
 SECRET_KEY = env.str("SECRET_KEY")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])

@@ -1,0 +1,43 @@
+"""What `up` does to the database before the processes start."""
+
+import json
+from argparse import ArgumentParser
+
+from django.conf import settings
+from django.core.management import call_command, get_commands
+from django.core.management.base import BaseCommand
+from django.urls import Resolver404, resolve
+
+LINKS = [
+    ("dashboard", "/app/"),
+    ("admin", "/admin/"),
+    ("API docs", "/api/docs/"),
+    ("demo shop", "/demo/shop/"),
+    ("demo software company", "/demo/software/"),
+]
+
+
+class Command(BaseCommand):
+    """Migrate every schema, seed the demo tenants, and note what `up` shows at the end."""
+
+    help = "Migrates and seeds the database; `up` runs it before it starts the processes."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add --no-demo."""
+        parser.add_argument("--no-demo", action="store_true", help="without the two demo tenants")
+
+    def handle(self, *args: object, no_demo: bool, **options: object) -> None:
+        """Run both steps; each does nothing when it was done before."""
+        call_command("migrate_all", stdout=self.stdout)
+        if not no_demo and "seed_demo" in get_commands():
+            call_command("seed_demo", stdout=self.stdout)
+        welcome = {"links": [link for link in LINKS if _exists(link[1])], "logins": []}
+        (settings.DATA_DIR / "welcome.json").write_text(json.dumps(welcome))
+
+
+def _exists(path: str) -> bool:
+    try:
+        resolve(path)
+    except Resolver404:
+        return False
+    return True
