@@ -1,0 +1,137 @@
+"""Learns a classifier from examples, and measures it on examples that it did not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
+from sklearn.svm import LinearSVC
+
+from apps.routing.classifier.calibration import expected_calibration_error, fit_temperature, softmax
+from apps.routing.classifier.features import WordingFeatures
+from apps.routing.classifier.model import IntentClassifier, LinearScorer, Scores
+
+EMBEDDING_WEIGHT = 2.0
+REGULARISATION = 0.5
+IN_SCOPE_REJECTION = 0.02
+FOLDS_FEW_EXAMPLES = 5
+FOLDS_MANY_EXAMPLES = 3
+MANY_EXAMPLES = 2_000
+SEED = 20
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Parallel columns; `embeddings` has one unit vector a text."""
+
+    texts: Sequence[str]
+    intents: Sequence[str]
+    embeddings: NDArray[np.float32]
+
+    def take(self, rows: NDArray[np.int64]) -> Examples:
+        """Select rows, in the order given."""
+        return Examples([self.texts[i] for i in rows], [self.intents[i] for i in rows], self.embeddings[rows])
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """Measured on examples held out of training."""
+
+    examples: int
+    accuracy: float
+    calibration_error: float
+    in_scope_rejection: float
+
+
+def train_classifier(
+    examples: Examples,
+    *,
+    held_out: Examples | None = None,
+    in_scope_rejection: float = IN_SCOPE_REJECTION,
+    fingerprint: str = "",
+) -> tuple[IntentClassifier, TrainingReport]:
+    """Fit on `examples`, calibrate on `held_out` or else by cross-validation.
+
+    The scope threshold is where `in_scope_rejection` of the held-out examples would be turned away.
+    Needs two intents or more, with two examples or more each.
+    """
+    intents = tuple(sorted(set(examples.intents)))
+    examples = examples.take(np.argsort(examples.intents, kind="stable"))
+    labels = _labels(examples, intents)
+    scorer = _fit_scorer(examples, labels)
+    if held_out is None:
+        scores, truth = _cross_validate(examples, labels), labels
+    else:
+        scores = scorer.score_in_batches(held_out.texts, held_out.embeddings)
+        truth = _labels(held_out, intents)
+    temperature = fit_temperature(scores.intents, truth)
+    threshold = float(np.quantile(scores.scope, in_scope_rejection))
+    classifier = IntentClassifier(intents, scorer, temperature, threshold, tuple(examples.texts), fingerprint)
+    return classifier, _report(len(labels), scores, truth, temperature, threshold)
+
+
+def _labels(examples: Examples, intents: tuple[str, ...]) -> NDArray[np.int64]:
+    number = {intent: i for i, intent in enumerate(intents)}
+    return np.array([number[intent] for intent in examples.intents], dtype=np.int64)
+
+
+def _fit_scorer(examples: Examples, labels: NDArray[np.int64]) -> LinearScorer:
+    wording = WordingFeatures.fit(examples.texts)
+    lexical = wording.transform(examples.texts)
+    meaning = sp.csr_matrix(EMBEDDING_WEIGHT * examples.embeddings)
+    svm = LinearSVC(C=REGULARISATION, random_state=SEED)
+    svm.fit(sp.hstack([lexical, meaning], format="csr"), labels)
+    weights, bias = _one_column_an_intent(svm)
+    return LinearScorer(
+        wording=wording,
+        wording_weights=np.ascontiguousarray(weights[: lexical.shape[1]]),
+        embedding_weights=np.ascontiguousarray(EMBEDDING_WEIGHT * weights[lexical.shape[1] :]),
+        bias=bias,
+        example_embeddings=np.ascontiguousarray(examples.embeddings, dtype=np.float32),
+        first_example=np.searchsorted(labels, np.arange(labels.max() + 1)).astype(np.int64),
+    )
+
+
+def _one_column_an_intent(svm: LinearSVC) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    weights, bias = svm.coef_.T.astype(np.float32), svm.intercept_.astype(np.float32)
+    if weights.shape[1] > 1:
+        return weights, bias
+    return np.hstack([-weights, weights]), np.concatenate([-bias, bias])  # two intents share one plane
+
+
+def _cross_validate(examples: Examples, labels: NDArray[np.int64]) -> Scores:
+    wanted = FOLDS_MANY_EXAMPLES if len(labels) > MANY_EXAMPLES else FOLDS_FEW_EXAMPLES
+    folds = min(wanted, int(np.bincount(labels).min()))
+    rows = np.empty(len(labels), dtype=np.int64)
+    parts: list[Scores] = []
+    done = 0
+    for kept, held_out in StratifiedKFold(folds, shuffle=True, random_state=SEED).split(labels, labels):
+        scorer = _fit_scorer(examples.take(kept), labels[kept])
+        asked = examples.take(held_out)
+        parts.append(scorer.score_in_batches(asked.texts, asked.embeddings))
+        rows[done : done + len(held_out)] = held_out
+        done += len(held_out)
+    back = np.argsort(rows)
+    return Scores(
+        intents=np.concatenate([part.intents for part in parts])[back],
+        scope=np.concatenate([part.scope for part in parts])[back],
+        nearest=np.concatenate([part.nearest for part in parts])[back],
+        similarity=np.concatenate([part.similarity for part in parts])[back],
+    )
+
+
+def _report(
+    examples: int, scores: Scores, truth: NDArray[np.int64], temperature: float, threshold: float
+) -> TrainingReport:
+    probabilities = softmax(scores.intents, temperature)
+    is_correct = probabilities.argmax(axis=1) == truth
+    return TrainingReport(
+        examples=examples,
+        accuracy=float(is_correct.mean()),
+        calibration_error=expected_calibration_error(probabilities.max(axis=1), is_correct),
+        in_scope_rejection=float((scores.scope < threshold).mean()),
+    )
