@@ -1,6 +1,7 @@
 """Record usage and decide who is on which plan."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -31,23 +32,43 @@ def record_usage(
     (kind, source_id) name the fact: told again, it counts once. Nothing is told for a quantity of 0.
     Raises ValueError for an unknown kind or a negative quantity.
     """
-    kind = UsageKind(kind).value
-    if quantity < 0:
-        raise ValueError(f"usage cannot be negative: {quantity} {kind}")
-    if quantity == 0:
-        return
-    with in_tenant(tenant):
-        publish(
-            UsageRecorded(
-                tenant_id=tenant.id,
-                run_id=run_id,
-                conversation_id=conversation_id,
-                kind=kind,
-                quantity=quantity,
-                source_id=str(source_id),
-                detail=data or {},
-            )
+    record_usages(
+        tenant=tenant,
+        quantities={kind: quantity},
+        source_id=source_id,
+        run_id=run_id,
+        conversation_id=conversation_id,
+        data=data,
+    )
+
+
+def record_usages(
+    *,
+    tenant: TenantRef,
+    quantities: Mapping[str, int],
+    source_id: str | UUID,
+    run_id: UUID | None = None,
+    conversation_id: UUID | None = None,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Tell several kinds of usage of one source at once, by the rules of `record_usage`."""
+    events = []
+    for kind, quantity in quantities.items():
+        if quantity < 0:
+            raise ValueError(f"usage cannot be negative: {quantity} {kind}")
+        event = UsageRecorded(
+            tenant_id=tenant.id,
+            run_id=run_id,
+            conversation_id=conversation_id,
+            kind=UsageKind(kind).value,
+            quantity=quantity,
+            source_id=str(source_id),
+            detail=data or {},
         )
+        if quantity:
+            events.append(event)
+    with in_tenant(tenant):
+        publish(*events)
 
 
 def subscribe_tenant(*, tenant: TenantRef, plan_code: str, anchor: dt.date | None = None) -> SubscriptionView:

@@ -25,9 +25,12 @@ class CursorPages(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         try:
-            return super().decode_cursor(request)
+            cursor = super().decode_cursor(request)
         except (NotFound, ValueError) as exc:
             raise ValidationError({"cursor": [BAD_CURSOR]}) from exc
+        if cursor == (0, False, None):  # says nothing: base64 that was not ours
+            raise ValidationError({"cursor": [BAD_CURSOR]})
+        return cursor
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> "list[Any] | None":
         try:

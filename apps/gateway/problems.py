@@ -59,7 +59,7 @@ class Problem:
 def respond(request: HttpRequest, problem: Problem) -> HttpResponse:
     """Render a problem in the shape that the path's clients expect."""
     is_openai = request.path.startswith(OPENAI_PREFIX)
-    body = _openai_body(problem) if is_openai else _problem_body(request, problem)
+    body = openai_body(problem) if is_openai else _problem_body(request, problem)
     content_type = "application/json" if is_openai else "application/problem+json"
     response = HttpResponse(orjson.dumps(body), content_type, problem.status, headers=dict(problem.headers))
     if problem.status == 401:
@@ -153,7 +153,8 @@ def _problem_body(request: HttpRequest, problem: Problem) -> dict[str, Any]:
     return body | dict(problem.members)
 
 
-def _openai_body(problem: Problem) -> dict[str, Any]:
+def openai_body(problem: Problem) -> dict[str, Any]:
+    """Return a problem in the shape of OpenAI's errors."""
     param = next(iter(problem.errors), None)
     message = problem.detail or problem.name
     if param:

@@ -4,6 +4,8 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
+from apps.gateway.problems import OPENAI_PREFIX
+
 PROBLEM = {
     "type": "object",
     "description": "What went wrong and what to do about it (RFC 9457).",
@@ -25,6 +27,25 @@ ERROR_ANSWER = {
     "description": "A problem",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+OPENAI_ERROR = {
+    "type": "object",
+    "description": "An error in OpenAI's shape.",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": "string", "nullable": True},
+                "code": {"type": "string"},
+            },
+        }
+    },
+}
+OPENAI_ANSWER = {
+    "description": "An error",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}},
+}
 IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
@@ -38,6 +59,9 @@ class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
 
     target_class = "apps.gateway.authentication.CredentialAuthentication"
     name = ["bearer", "apiKey"]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        return [{"bearer": []}, {"apiKey": []}]  # either, not both
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
         return [
@@ -53,12 +77,14 @@ class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
 
 def document_problems(result: dict[str, Any], **_hook: Any) -> dict[str, Any]:
     """Add the problem answer to every operation, and Idempotency-Key to every authenticated write."""
-    result["components"].setdefault("schemas", {})["Problem"] = PROBLEM
-    for item in result["paths"].values():
+    schemas = result["components"].setdefault("schemas", {})
+    schemas["Problem"], schemas["OpenAIError"] = PROBLEM, OPENAI_ERROR
+    for path, item in result["paths"].items():
         for method, operation in item.items():
             if not isinstance(operation, dict):
                 continue
-            operation["responses"].setdefault("default", ERROR_ANSWER)
+            is_openai = path.startswith(OPENAI_PREFIX)
+            operation["responses"].setdefault("default", OPENAI_ANSWER if is_openai else ERROR_ANSWER)
             if method in ("post", "put", "patch", "delete") and operation.get("security"):
                 operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
     return result

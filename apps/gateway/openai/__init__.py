@@ -1,0 +1,1 @@
+"""The OpenAI-compatible doorway: a published workflow is a model, a conversation is its memory."""
