@@ -19,5 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("apps.gateway.api")),
     path("api/v1/", include("apps.billing.api")),
+    path("api/v1/", include("apps.crm.api")),
+    path("api/v1/", include("apps.conversations.api")),
     path("api/v1/", include("apps.routing.api")),
 ]

@@ -144,6 +144,9 @@ EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", default="")
 EMBEDDER_THREADS = env.int("EMBEDDER_THREADS", default=1)
 # US dollars for a million tokens, [prompt, completion], by model: added to the price book in apps/inference.
 MODEL_PRICES: dict[str, tuple[str, str]] = env.json("MODEL_PRICES", default={})
+DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", default=20 * 1024 * 1024)
+# Private "host:port" addresses that documents may be fetched from: for demonstrations and tests.
+INGESTION_ALLOWED_HOSTS: list[str] = env.list("INGESTION_ALLOWED_HOSTS", default=[])
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 
 REST_FRAMEWORK = {
@@ -176,6 +179,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "OrderStatusEnum": "apps.crm.api.orders.STATUSES",
+        "LeadStatusEnum": "apps.crm.api.leads.STATUSES",
+        "ConversationStatusEnum": "apps.conversations.api.shapes.CONVERSATION_STATUSES",
+        "EscalationStatusEnum": "apps.conversations.api.shapes.ESCALATION_STATUSES",
+        "ChannelEnum": "apps.conversations.api.shapes.CHANNELS",
+        "AuthorEnum": "apps.conversations.api.shapes.AUTHORS",
+    },
 }
 SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",

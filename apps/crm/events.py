@@ -1,0 +1,88 @@
+"""Facts about customers, orders and leads."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from apps.events.contracts import DomainEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerCreated(DomainEvent):
+    type: ClassVar[str] = "agent.customer.created"
+    customer_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomersImported(DomainEvent):
+    type: ClassVar[str] = "agent.customers.imported"
+    created: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderCreated(DomainEvent):
+    type: ClassVar[str] = "agent.order.created"
+    order_id: UUID
+    number: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrdersImported(DomainEvent):
+    type: ClassVar[str] = "agent.orders.imported"
+    created: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderStatusChanged(DomainEvent):
+    """What every step of an order's life tells."""
+
+    order_id: UUID
+    number: str
+    before: str
+    after: str
+    effect_key: str
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderHeld(OrderStatusChanged):
+    type: ClassVar[str] = "agent.order.held"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderReleased(OrderStatusChanged):
+    type: ClassVar[str] = "agent.order.released"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderCancelled(OrderStatusChanged):
+    type: ClassVar[str] = "agent.order.cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderReinstated(OrderStatusChanged):
+    type: ClassVar[str] = "agent.order.reinstated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderShipped(OrderStatusChanged):
+    type: ClassVar[str] = "agent.order.shipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderDelivered(OrderStatusChanged):
+    type: ClassVar[str] = "agent.order.delivered"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderRefunded(OrderStatusChanged):
+    type: ClassVar[str] = "agent.order.refunded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeadCaptured(DomainEvent):
+    type: ClassVar[str] = "agent.lead.captured"
+    lead_id: UUID
+    source: str
+    customer_id: UUID | None = None

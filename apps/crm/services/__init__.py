@@ -1,0 +1,42 @@
+"""Write customers, orders and leads."""
+
+from apps.crm.services.customers import (
+    create_customer,
+    delete_customer,
+    find_or_create_customer,
+    update_customer,
+)
+from apps.crm.services.imports import import_customers, import_orders
+from apps.crm.services.leads import capture_lead, delete_lead, update_lead
+from apps.crm.services.order_actions import (
+    cancel_order,
+    deliver_order,
+    hold_order,
+    refund_order,
+    reinstate_order,
+    release_order,
+    ship_order,
+)
+from apps.crm.services.orders import create_order, delete_order, update_order
+
+__all__ = [
+    "cancel_order",
+    "capture_lead",
+    "create_customer",
+    "create_order",
+    "delete_customer",
+    "delete_lead",
+    "delete_order",
+    "deliver_order",
+    "find_or_create_customer",
+    "hold_order",
+    "import_customers",
+    "import_orders",
+    "refund_order",
+    "reinstate_order",
+    "release_order",
+    "ship_order",
+    "update_customer",
+    "update_lead",
+    "update_order",
+]

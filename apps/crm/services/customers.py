@@ -1,0 +1,120 @@
+"""Write customers."""
+
+from typing import Any, Unpack
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+
+from apps.crm import validation
+from apps.crm.contracts import CustomerFields, CustomerView
+from apps.crm.events import CustomerCreated
+from apps.crm.models import Customer
+from apps.events.services import publish
+from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+UNIQUE = ("external_id", "email")
+
+
+def create_customer(*, tenant: TenantRef, **fields: Unpack[CustomerFields]) -> CustomerView:
+    """Add a customer; raises InvalidInput, also where the email or external id is another customer's."""
+    cleaned = validation.clean(fields, validation.CUSTOMER)
+    with in_tenant(tenant):
+        return _insert(tenant, cleaned).view()
+
+
+def find_or_create_customer(
+    *,
+    tenant: TenantRef,
+    name: str | None = None,
+    email: str | None = None,
+    external_id: str | None = None,
+    phone: str | None = None,
+) -> CustomerView:
+    """Return the customer of this external id, else of this email, else a new one.
+
+    What a known customer lacks is filled in; what they have is never overwritten.
+    Raises InvalidInput.
+    """
+    given = {"name": name, "email": email, "external_id": external_id, "phone": phone}
+    cleaned = validation.clean(given, validation.CUSTOMER)
+    with in_tenant(tenant):
+        customer = _find(cleaned)
+        if customer is None:
+            try:
+                return _insert(tenant, cleaned).view()
+            except InvalidInput:
+                # Another transaction has just added the same customer.
+                customer = _find(cleaned)
+        if customer is None:
+            raise ConflictError("The customer was added and removed meanwhile; try again.")
+        return _fill_in(customer, cleaned).view()
+
+
+def update_customer(
+    *, tenant: TenantRef, customer_id: UUID, **fields: Unpack[CustomerFields]
+) -> CustomerView:
+    """Change the given fields; raises NotFoundError, InvalidInput."""
+    cleaned = validation.clean(fields, validation.CUSTOMER)
+    with in_tenant(tenant):
+        customer = Customer.objects.select_for_update().filter(id=customer_id).first()
+        if customer is None:
+            raise NotFoundError("There is no such customer.")
+        for name, value in cleaned.items():
+            setattr(customer, name, value)
+        _save(customer, update_fields=list(cleaned))
+        return customer.view()
+
+
+def delete_customer(*, tenant: TenantRef, customer_id: UUID) -> None:
+    """Remove a customer; raises NotFoundError, and ConflictError while orders name them."""
+    with in_tenant(tenant):
+        try:
+            removed, _ = Customer.objects.filter(id=customer_id).delete()
+        except ProtectedError as exc:
+            raise ConflictError("This customer has orders; delete or reassign those first.") from exc
+        if not removed:
+            raise NotFoundError("There is no such customer.")
+
+
+def _insert(tenant: TenantRef, cleaned: dict[str, Any]) -> Customer:
+    customer = Customer(**cleaned)
+    _save(customer, force_insert=True)
+    publish(CustomerCreated(tenant_id=tenant.id, customer_id=customer.id))
+    return customer
+
+
+def _save(customer: Customer, **options: Any) -> None:
+    try:
+        with transaction.atomic():
+            customer.save(**options)
+    except IntegrityError as exc:
+        taken = [name for name in UNIQUE if f"crm_customer_{name}" in str(exc)]
+        if not taken:
+            raise
+        raise InvalidInput({name: ["Another customer has this already."] for name in taken}) from exc
+
+
+def _find(cleaned: dict[str, Any]) -> Customer | None:
+    for name in UNIQUE:
+        if cleaned[name]:
+            customer = Customer.objects.filter(**{name: cleaned[name]}).first()
+            if customer is not None:
+                return customer
+    return None
+
+
+def _fill_in(customer: Customer, cleaned: dict[str, Any]) -> Customer:
+    lacking = {name: value for name, value in cleaned.items() if value and not getattr(customer, name)}
+    if "email" in lacking and Customer.objects.filter(email=lacking["email"]).exists():
+        del lacking["email"]
+    for name, value in lacking.items():
+        setattr(customer, name, value)
+    if lacking:
+        try:
+            _save(customer, update_fields=list(lacking))
+        except InvalidInput:
+            customer.refresh_from_db()
+    return customer
