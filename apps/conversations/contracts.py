@@ -1,0 +1,130 @@
+"""What may leave the conversations app."""
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class ChannelKind(StrEnum):
+    WIDGET = "widget"
+    API = "api"
+    EMAIL = "email"
+    SLACK = "slack"
+    WEBHOOK = "webhook"
+
+
+class ConversationStatus(StrEnum):
+    """`escalated` waits for a person while the AI still answers; `with_agent` is a person's alone."""
+
+    OPEN = "open"
+    ESCALATED = "escalated"
+    WITH_AGENT = "with_agent"
+    CLOSED = "closed"
+
+
+class Author(StrEnum):
+    CUSTOMER = "customer"
+    AI = "ai"
+    AGENT = "agent"
+    SYSTEM = "system"
+
+
+class EscalationStatus(StrEnum):
+    OPEN = "open"
+    CLAIMED = "claimed"
+    RESOLVED = "resolved"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerInput:
+    """Who says that they are speaking; unverified unless the caller has verified it."""
+
+    name: str | None = None
+    email: str | None = None
+    external_id: str | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelView:
+    id: UUID
+    kind: ChannelKind
+    name: str
+    settings: dict[str, Any]
+    is_active: bool
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationView:
+    """A conversation; `last_seq` counts its messages, another `epoch` means that a copy of them is void."""
+
+    id: UUID
+    channel: ChannelKind
+    status: ConversationStatus
+    customer_id: UUID | None
+    visitor_id: str
+    subject: str
+    last_seq: int
+    epoch: UUID
+    agent: str
+    rating: int | None
+    rating_comment: str
+    created_at: dt.datetime
+    last_message_at: dt.datetime | None
+    closed_at: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageView:
+    """A message; `seq` counts from 1 without gaps, `receipt` tells how an answer came about."""
+
+    id: UUID
+    conversation_id: UUID
+    seq: int
+    author: Author
+    text: str
+    sources: list[dict[str, Any]]
+    receipt: dict[str, Any] | None
+    client_message_id: str | None
+    run_id: UUID | None
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceivedMessage:
+    """A customer's message and the run that answers it; None where a person does."""
+
+    message: MessageView
+    run_id: UUID | None
+    is_new: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedConversation:
+    conversation: ConversationView
+    received: ReceivedMessage
+
+
+@dataclass(frozen=True, kw_only=True)
+class EscalationView:
+    id: UUID
+    conversation_id: UUID
+    reason: str
+    queue: str
+    status: EscalationStatus
+    run_id: UUID | None
+    claimed_by: str
+    suggested_answer: str
+    resolution: str
+    created_at: dt.datetime
+    claimed_at: dt.datetime | None
+    ended_at: dt.datetime | None
+
+
+def conversation_group(tenant_id: UUID, conversation_id: UUID) -> str:
+    """Name the Channels group of a conversation."""
+    return f"conversation.{tenant_id.hex}.{conversation_id.hex}"

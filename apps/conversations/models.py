@@ -1,0 +1,188 @@
+"""Channels, conversations with their messages, and escalations."""
+
+from enum import StrEnum
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from uuid_utils.compat import uuid7
+
+from apps.conversations.contracts import (
+    Author,
+    ChannelKind,
+    ChannelView,
+    ConversationStatus,
+    ConversationView,
+    EscalationStatus,
+    EscalationView,
+    MessageView,
+)
+from apps.tenants.orm import TenantModel
+
+ACTOR_CHARS = 120
+WAITING = Q(status__in=[EscalationStatus.OPEN.value, EscalationStatus.CLAIMED.value])
+
+
+def _choices(values: type[StrEnum]) -> list[tuple[str, str]]:
+    return [(value.value, value.value) for value in values]
+
+
+class Channel(TenantModel):
+    """A way in for customers; where every channel of a kind is inactive, that way is shut."""
+
+    kind = models.CharField(max_length=16, choices=_choices(ChannelKind))
+    name = models.CharField(max_length=100)
+    settings = models.JSONField(default=dict, blank=True)
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kind", "name"], name="channel_name_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.name}"
+
+    def view(self) -> ChannelView:
+        return ChannelView(
+            id=self.id,
+            kind=ChannelKind(self.kind),
+            name=self.name,
+            settings=self.settings,
+            is_active=self.is_active,
+            created_at=self.created_at,
+        )
+
+
+class Conversation(TenantModel):
+    """A conversation; `last_seq` is its messages' counter and its row the lock that orders them."""
+
+    channel = models.CharField(max_length=16, choices=_choices(ChannelKind))
+    customer = models.ForeignKey("crm.Customer", models.SET_NULL, null=True, blank=True, related_name="+")
+    status = models.CharField(
+        max_length=16, choices=_choices(ConversationStatus), default=ConversationStatus.OPEN.value
+    )
+    visitor_id = models.CharField(max_length=100, blank=True)
+    subject = models.CharField(max_length=120, blank=True)
+    last_seq = models.PositiveIntegerField(default=0)
+    epoch = models.UUIDField(default=uuid7, editable=False)
+    open_key = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    agent = models.CharField(max_length=ACTOR_CHARS, blank=True)
+    rating = models.PositiveSmallIntegerField(null=True, blank=True)
+    rating_comment = models.TextField(blank=True)
+    rated_at = models.DateTimeField(null=True, blank=True)
+    last_message_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(rating__isnull=True) | Q(rating__range=(1, 5)), name="rating_from_1_to_5"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.subject or str(self.id)
+
+    def view(self) -> ConversationView:
+        return ConversationView(
+            id=self.id,
+            channel=ChannelKind(self.channel),
+            status=ConversationStatus(self.status),
+            customer_id=self.customer_id,
+            visitor_id=self.visitor_id,
+            subject=self.subject,
+            last_seq=self.last_seq,
+            epoch=self.epoch,
+            agent=self.agent,
+            rating=self.rating,
+            rating_comment=self.rating_comment,
+            created_at=self.created_at,
+            last_message_at=self.last_message_at,
+            closed_at=self.closed_at,
+        )
+
+
+class Message(TenantModel):
+    """A message; `run_id` is the run that answers a customer's, or that wrote an answer."""
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
+    seq = models.PositiveIntegerField()
+    author = models.CharField(max_length=16, choices=_choices(Author))
+    text = models.TextField()
+    sources = models.JSONField(default=list, blank=True)
+    receipt = models.JSONField(null=True, blank=True)
+    client_message_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - NULLs are distinct
+    reply_key = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    run_id = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "seq"], name="message_seq_once"),
+            models.UniqueConstraint(
+                fields=["conversation", "client_message_id"],
+                condition=Q(client_message_id__isnull=False),
+                name="client_message_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.author}: {self.text[:60]}"
+
+    def view(self) -> MessageView:
+        return MessageView(
+            id=self.id,
+            conversation_id=self.conversation_id,
+            seq=self.seq,
+            author=Author(self.author),
+            text=self.text,
+            sources=self.sources,
+            receipt=self.receipt,
+            client_message_id=self.client_message_id,
+            run_id=self.run_id,
+            created_at=self.created_at,
+        )
+
+
+class Escalation(TenantModel):
+    """A call for a person; a conversation has at most one that waits or is being served.
+
+    `more_effect_keys` are of later calls that found this one waiting and joined it.
+    """
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="escalations")
+    reason = models.TextField()
+    queue = models.CharField(max_length=100)
+    effect_key = models.CharField(max_length=255, unique=True)
+    more_effect_keys = ArrayField(models.CharField(max_length=255), default=list, blank=True)
+    run_id = models.UUIDField(null=True, blank=True)
+    status = models.CharField(
+        max_length=16, choices=_choices(EscalationStatus), default=EscalationStatus.OPEN.value
+    )
+    claimed_by = models.CharField(max_length=ACTOR_CHARS, blank=True)
+    suggested_answer = models.TextField(blank=True)
+    resolution = models.TextField(blank=True)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation"], condition=WAITING, name="one_waiting_escalation")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.queue}: {self.reason[:60]}"
+
+    def view(self) -> EscalationView:
+        return EscalationView(
+            id=self.id,
+            conversation_id=self.conversation_id,
+            reason=self.reason,
+            queue=self.queue,
+            status=EscalationStatus(self.status),
+            run_id=self.run_id,
+            claimed_by=self.claimed_by,
+            suggested_answer=self.suggested_answer,
+            resolution=self.resolution,
+            created_at=self.created_at,
+            claimed_at=self.claimed_at,
+            ended_at=self.ended_at,
+        )

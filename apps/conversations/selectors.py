@@ -1,0 +1,75 @@
+"""Read conversations, their messages and escalations."""
+
+from uuid import UUID
+
+from apps.conversations.contracts import (
+    Author,
+    ChannelView,
+    ConversationView,
+    EscalationView,
+    MessageView,
+)
+from apps.conversations.models import Channel, Conversation, Escalation, Message
+from apps.resilience.errors import NotFoundError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+
+def get_conversation(*, tenant: TenantRef, conversation_id: UUID) -> ConversationView:
+    """Return a conversation; raises NotFoundError."""
+    with in_tenant(tenant):
+        conversation = Conversation.objects.filter(id=conversation_id).first()
+    if conversation is None:
+        raise NotFoundError("There is no such conversation.")
+    return conversation.view()
+
+
+def list_messages(
+    *, tenant: TenantRef, conversation_id: UUID, after_seq: int = 0, limit: int = 200
+) -> list[MessageView]:
+    """Return the messages behind `after_seq` in order; none for an unknown conversation."""
+    with in_tenant(tenant):
+        messages = Message.objects.filter(conversation_id=conversation_id, seq__gt=after_seq)
+        return [message.view() for message in messages.order_by("seq")[:limit]]
+
+
+def list_recent_turns(*, tenant: TenantRef, conversation_id: UUID, limit: int) -> list[MessageView]:
+    """Return the last messages, oldest first."""
+    with in_tenant(tenant):
+        newest = Message.objects.filter(conversation_id=conversation_id).order_by("-seq")[:limit]
+        return [message.view() for message in reversed(newest)]
+
+
+def get_message(*, tenant: TenantRef, message_id: UUID) -> MessageView:
+    """Return a message; raises NotFoundError."""
+    with in_tenant(tenant):
+        message = Message.objects.filter(id=message_id).first()
+    if message is None:
+        raise NotFoundError("There is no such message.")
+    return message.view()
+
+
+def find_reply(*, tenant: TenantRef, message: MessageView) -> MessageView | None:
+    """Return the last answer that the run of a customer's message has written, if any."""
+    if message.run_id is None:
+        return None
+    with in_tenant(tenant):
+        later = Message.objects.filter(conversation_id=message.conversation_id, seq__gt=message.seq)
+        answers = later.filter(run_id=message.run_id).exclude(author=Author.CUSTOMER.value)
+        reply = answers.order_by("-seq").first()
+    return reply.view() if reply else None
+
+
+def get_escalation(*, tenant: TenantRef, escalation_id: UUID) -> EscalationView:
+    """Return an escalation; raises NotFoundError."""
+    with in_tenant(tenant):
+        escalation = Escalation.objects.filter(id=escalation_id).first()
+    if escalation is None:
+        raise NotFoundError("There is no such escalation.")
+    return escalation.view()
+
+
+def list_channels(*, tenant: TenantRef) -> list[ChannelView]:
+    """Return the tenant's channels, by kind and name."""
+    with in_tenant(tenant):
+        return [channel.view() for channel in Channel.objects.order_by("kind", "name")]

@@ -1,0 +1,35 @@
+"""Write channels."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.conversations import validation
+from apps.conversations.contracts import ChannelKind, ChannelView
+from apps.conversations.models import Channel
+from apps.resilience.errors import ConflictError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+
+def save_channel(
+    *,
+    tenant: TenantRef,
+    kind: str,
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    is_active: bool = True,
+) -> ChannelView:
+    """Add the channel of this kind and name, or change it; raises InvalidInput."""
+    known_kind = validation.channel_kind(kind)
+    known_name = validation.text("name", name, max_chars=100, required=True)
+    changes = {"settings": validation.channel_settings(settings or {}), "is_active": is_active}
+    with in_tenant(tenant):
+        channel, _ = Channel.objects.update_or_create(kind=known_kind, name=known_name, defaults=changes)
+        return channel.view()
+
+
+def refuse_shut_channel(kind: ChannelKind) -> None:
+    """Raise ConflictError where the tenant has channels of a kind and all of them are inactive."""
+    states = list(Channel.objects.filter(kind=kind).values_list("is_active", flat=True))
+    if states and not any(states):
+        raise ConflictError(f"The channel {kind} is switched off; switch it on or use another one.")

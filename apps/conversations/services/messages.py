@@ -1,0 +1,160 @@
+"""Write messages: each once, in order, without gaps."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from apps.billing.services import record_usage
+from apps.conversations import validation
+from apps.conversations.contracts import Author, ConversationStatus, MessageView, ReceivedMessage
+from apps.conversations.events import ConversationReopened, MessageReceived, MessageSent
+from apps.conversations.models import Message
+from apps.conversations.services.possession import lock_conversation
+from apps.conversations.services.slots import Slot, give_back, take_slot
+from apps.events.services import publish
+from apps.resilience.errors import ConflictError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+
+def receive_message(
+    *,
+    tenant: TenantRef,
+    conversation_id: UUID,
+    text: str,
+    client_message_id: str | None = None,
+    run_inline: bool = False,
+) -> ReceivedMessage:
+    """Store a customer's message and, in the same transaction, the run that answers it.
+
+    The same `client_message_id` again, also at the same moment, returns the same message and run.
+    While a person has the conversation there is no run. A closed conversation is reopened.
+    `run_inline`: the caller executes the run itself. Raises InvalidInput, NotFoundError.
+    """
+    said = validation.message_text(text)
+    client_id = validation.client_message_id(client_message_id)
+    with in_tenant(tenant):
+        slot = take_slot(conversation_id, subject=said, reopens=True)
+        known = _find_said(conversation_id, client_id)
+        if known is not None:
+            give_back(slot)
+            return ReceivedMessage(message=known.view(), run_id=known.run_id, is_new=False)
+        message = Message(
+            conversation_id=conversation_id,
+            seq=slot.seq,
+            author=Author.CUSTOMER.value,
+            text=said,
+            client_message_id=client_id,
+            run_id=None if slot.status is ConversationStatus.WITH_AGENT else uuid7(),
+        )
+        message.save(force_insert=True)
+        _tell_received(tenant, slot, message, run_inline)
+        return ReceivedMessage(message=message.view(), run_id=message.run_id, is_new=True)
+
+
+def post_reply(
+    *,
+    tenant: TenantRef,
+    conversation_id: UUID,
+    text: str,
+    reply_key: str,
+    run_id: UUID | None = None,
+    sources: Sequence[dict[str, Any]] = (),
+    receipt: dict[str, Any] | None = None,
+    author: str = Author.AI,
+) -> MessageView:
+    """Store an answer; the same `reply_key` again returns the same message.
+
+    Raises InvalidInput, NotFoundError, and ConflictError where the key is another conversation's.
+    """
+    key = validation.effect_key("reply_key", reply_key)
+    message = Message(
+        conversation_id=conversation_id,
+        author=Author(author).value,
+        text=validation.reply_text(text),
+        sources=list(sources),
+        receipt=receipt,
+        reply_key=key,
+        run_id=run_id,
+    )
+    with in_tenant(tenant):
+        slot = take_slot(conversation_id)
+        known = Message.objects.filter(reply_key=key).first()
+        if known is not None and known.conversation_id != conversation_id:
+            raise ConflictError("This reply key was used in another conversation; choose a new one.")
+        if known is not None:
+            give_back(slot)
+            return known.view()
+        message.seq = slot.seq
+        message.save(force_insert=True)
+        _tell_sent(tenant, message)
+        return message.view()
+
+
+def send_agent_message(
+    *, tenant: TenantRef, conversation_id: UUID, agent: str, text: str, reply_key: str
+) -> MessageView:
+    """Answer as the person who has the conversation, once for each `reply_key`.
+
+    Raises InvalidInput, NotFoundError, and ConflictError for anybody else.
+    """
+    said = validation.message_text(text)
+    with in_tenant(tenant):
+        conversation = lock_conversation(conversation_id)
+        if conversation.status != ConversationStatus.WITH_AGENT or conversation.agent != agent:
+            holder = f"{conversation.agent} has" if conversation.agent else "nobody has"
+            raise ConflictError(f"Take the conversation over before you answer; now {holder} it.")
+        return post_reply(
+            tenant=tenant,
+            conversation_id=conversation_id,
+            text=said,
+            reply_key=reply_key,
+            author=Author.AGENT,
+        )
+
+
+def _find_said(conversation_id: UUID, client_id: str | None) -> Message | None:
+    if client_id is None:
+        return None
+    return Message.objects.filter(conversation_id=conversation_id, client_message_id=client_id).first()
+
+
+def _tell_received(tenant: TenantRef, slot: Slot, message: Message, run_inline: bool) -> None:
+    if slot.was_status is ConversationStatus.CLOSED:
+        publish(ConversationReopened(tenant_id=tenant.id, conversation_id=slot.conversation_id))
+    publish(
+        MessageReceived(
+            tenant_id=tenant.id,
+            conversation_id=slot.conversation_id,
+            run_id=message.run_id,
+            message_id=message.id,
+            seq=message.seq,
+            text=message.text,
+            channel=slot.channel.value,
+            customer_id=slot.customer_id,
+            run_inline=run_inline,
+        )
+    )
+    record_usage(
+        tenant=tenant,
+        kind="message",
+        quantity=1,
+        source_id=message.id,
+        run_id=message.run_id,
+        conversation_id=slot.conversation_id,
+    )
+
+
+def _tell_sent(tenant: TenantRef, message: Message) -> None:
+    publish(
+        MessageSent(
+            tenant_id=tenant.id,
+            conversation_id=message.conversation_id,
+            run_id=message.run_id,
+            message_id=message.id,
+            seq=message.seq,
+            author=message.author,
+        )
+    )

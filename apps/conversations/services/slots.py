@@ -1,0 +1,86 @@
+"""Places in a conversation: gap-free numbers under the lock of the conversation's row."""
+
+import datetime as dt
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+
+from apps.conversations.contracts import ChannelKind, ConversationStatus
+from apps.conversations.models import Conversation
+from apps.resilience.errors import NotFoundError
+
+SUBJECT_CHARS = 120
+_TABLE = Conversation._meta.db_table
+# The inner SELECT takes the lock and so sees what the last writer left, which the answer tells apart
+# from what this statement makes of it.
+_TAKE = f"""
+UPDATE {_TABLE} AS c
+SET last_seq = c.last_seq + 1,
+    last_message_at = now(),
+    subject = CASE WHEN c.subject = '' THEN %(subject)s ELSE c.subject END,
+    status = CASE WHEN %(reopens)s AND c.status = 'closed' THEN 'open' ELSE c.status END,
+    closed_at = CASE WHEN %(reopens)s THEN NULL ELSE c.closed_at END
+FROM (SELECT id, status, subject, last_message_at, closed_at FROM {_TABLE} WHERE id = %(id)s FOR UPDATE) AS was
+WHERE c.id = was.id
+RETURNING c.last_seq, c.status, c.channel, c.customer_id, was.status, was.subject, was.last_message_at, was.closed_at
+"""  # noqa: S608, E501 - the table's name is our own
+_GIVE_BACK = f"""
+UPDATE {_TABLE} SET last_seq = last_seq - 1, status = %s, subject = %s, last_message_at = %s, closed_at = %s
+WHERE id = %s
+"""  # noqa: S608 - the table's name is our own
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The next number of a conversation, taken; the row stays locked until the transaction ends."""
+
+    conversation_id: UUID
+    seq: int
+    status: ConversationStatus
+    channel: ChannelKind
+    customer_id: UUID | None
+    was_status: ConversationStatus
+    was_subject: str
+    was_last_message_at: dt.datetime | None
+    was_closed_at: dt.datetime | None
+
+
+def take_slot(conversation_id: UUID, *, subject: str = "", reopens: bool = False) -> Slot:
+    """Take the next number in one statement; raises NotFoundError.
+
+    The first message names the subject; a customer's reopens what was closed.
+    """
+    given: dict[str, UUID | str | bool] = {
+        "id": conversation_id,
+        "subject": summarise(subject),
+        "reopens": reopens,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, given)
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFoundError("There is no such conversation.")
+    seq, status, channel, customer_id, was_status, *rest = row
+    return Slot(
+        conversation_id,
+        seq,
+        ConversationStatus(status),
+        ChannelKind(channel),
+        customer_id,
+        ConversationStatus(was_status),
+        *rest,
+    )
+
+
+def give_back(slot: Slot) -> None:
+    """Undo `take_slot` in the same transaction, for a message that turns out to be there already."""
+    was = (slot.was_status.value, slot.was_subject, slot.was_last_message_at, slot.was_closed_at)
+    with connection.cursor() as cursor:
+        cursor.execute(_GIVE_BACK, [*was, slot.conversation_id])
+
+
+def summarise(text: str) -> str:
+    """Return the first line of a message, short enough for a list."""
+    line = text.strip().split("\n", 1)[0].strip()
+    return line if len(line) <= SUBJECT_CHARS else f"{line[: SUBJECT_CHARS - 1]}…"
