@@ -48,6 +48,11 @@ def detect_language(text: str) -> str:
     return "und" if has_accents and votes["en"] == 0 else "en"
 
 
+def is_small_word(word: str, *, language: str) -> bool:
+    """Return whether a word, in lower case, is one of the language's words without a meaning of their own."""
+    return word in VOCABULARY.get(language, ())
+
+
 def _script_language(words: list[str]) -> str | None:
     counts: dict[str, int] = {}
     for character in "".join(words):

@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 
 from apps.inference.contracts import ChatRequest, ChatResult
-from apps.inference.languages import detect_language
+from apps.inference.languages import detect_language, is_small_word
 from apps.inference.ports import ChatModel, Embedder, OnDelta
 from apps.inference.prices import PRICES, price_tokens
 from apps.inference.sentences import split_sentences
@@ -23,6 +23,7 @@ __all__ = [
     "embed_query",
     "embed_texts",
     "embedder_fingerprint",
+    "is_small_word",
     "price_chat",
     "split_sentences",
 ]

@@ -1,0 +1,31 @@
+"""What happened to documents."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from apps.events.contracts import DomainEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentIndexed(DomainEvent):
+    """A document, or a new version of it, can be found; `revision` counts the versions from 1."""
+
+    type: ClassVar[str] = "agent.document.indexed"
+
+    document_id: UUID
+    revision: int
+    chunk_count: int
+    token_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentFailed(DomainEvent):
+    """A document could not be read; `reason` says what its owner can do."""
+
+    type: ClassVar[str] = "agent.document.failed"
+
+    document_id: UUID
+    revision: int
+    reason: str
