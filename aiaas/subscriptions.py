@@ -5,6 +5,15 @@ from apps.events.contracts import Consumer
 # Called in the writer's own transaction, in this order: an exception undoes the writer's work.
 IN_TRANSACTION: dict[str, list[str]] = {
     "agent.tenant.provisioned": ["apps.billing.handlers.on_tenant_provisioned"],
+    "agent.message.received": ["apps.realtime.handlers.on_message_stored"],
+    "agent.message.sent": ["apps.realtime.handlers.on_message_stored"],
+    "agent.conversation.reopened": ["apps.realtime.handlers.on_state_changed"],
+    "agent.conversation.taken_over": ["apps.realtime.handlers.on_state_changed"],
+    "agent.conversation.released": ["apps.realtime.handlers.on_state_changed"],
+    "agent.conversation.closed": ["apps.realtime.handlers.on_state_changed"],
+    "agent.escalation.opened": ["apps.realtime.handlers.on_state_changed"],
+    "agent.escalation.resolved": ["apps.realtime.handlers.on_state_changed"],
+    "agent.escalation.cancelled": ["apps.realtime.handlers.on_state_changed"],
 }
 
 # Fed by JetStream; each handler runs in the tenant's transaction, together with its inbox row.

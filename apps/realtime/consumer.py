@@ -1,0 +1,103 @@
+"""The WebSocket at /ws/chat/: admission, reading, writing, closing."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import structlog
+
+from apps.realtime.admission import Refused, Visitor, admit
+from apps.realtime.frames import error_frame
+from apps.realtime.hub import Hub
+from apps.realtime.metrics import websocket_closes, websocket_connections_active
+from apps.realtime.outbound import Outbound, SlowSocket
+from apps.realtime.session import ChatSession, Dismissed, HelloMissing
+
+logger = structlog.get_logger(__name__)
+
+SEND_DEADLINE_S = 5.0
+CLOSE_DEADLINE_S = 1.0
+INTERNAL_ERROR, SERVICE_RESTART, NO_HELLO, SLOW = 1011, 1012, 4400, 4408
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class ChatConsumer:
+    """Serve chat sockets (ASGI); every socket of a process shares the hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept"})
+        try:
+            visitor = await admit(scope)
+        except Refused as refusal:
+            await send({"type": "websocket.send", "text": orjson.dumps(error_frame(refusal)).decode()})
+            await _close(send, refusal.close_code)
+            return
+        gauge = websocket_connections_active.labels(str(visitor.tenant.id))
+        with gauge.track_inprogress():
+            await _close(send, await self._converse(visitor, receive, send))
+
+    async def _converse(self, visitor: Visitor, receive: Receive, send: Send) -> int | None:
+        outbound = Outbound()
+        session = ChatSession(visitor=visitor, outbound=outbound, hub=self._hub)
+        jobs = [
+            asyncio.create_task(job)
+            for job in (_read(receive, session), _write(send, outbound), session.run())
+        ]
+        try:
+            await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+            return _close_code(next(job for job in jobs if job.done()))
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+            await session.stop()
+
+
+async def refuse_unknown_path(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Turn away sockets that ask for another path."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+async def _read(receive: Receive, session: ChatSession) -> None:
+    while (event := await receive())["type"] != "websocket.disconnect":
+        await session.handle(event.get("text") or event.get("bytes") or "")
+
+
+async def _write(send: Send, outbound: Outbound) -> None:
+    while True:
+        text = await outbound.take()
+        async with asyncio.timeout(SEND_DEADLINE_S):
+            await send({"type": "websocket.send", "text": text})
+
+
+def _close_code(job: asyncio.Task[None]) -> int | None:
+    match job.exception():
+        case None:
+            return None
+        case SlowSocket() | TimeoutError():
+            return SLOW
+        case Dismissed():
+            return SERVICE_RESTART
+        case HelloMissing():
+            return NO_HELLO
+        case error:
+            logger.error("socket_failed", exc_info=error)
+            return INTERNAL_ERROR
+
+
+async def _close(send: Send, code: int | None) -> None:
+    if code is None:  # the client has gone
+        return
+    websocket_closes.labels(str(code)).inc()
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_DEADLINE_S):
+            await send({"type": "websocket.close", "code": code})

@@ -1,0 +1,27 @@
+"""Pass on to sockets what happened to a conversation."""
+
+from typing import Any
+
+from django.db import transaction
+
+from apps.conversations.contracts import conversation_group
+from apps.events.contracts import DomainEvent
+from apps.realtime.hints import sender
+
+
+def on_message_stored(event: DomainEvent) -> None:
+    """Hint at the new message once it is committed."""
+    _hint(event, {"type": "message.hint", "seq": event.seq})  # type: ignore[attr-defined]
+
+
+def on_state_changed(event: DomainEvent) -> None:
+    """Hint at the new state of a conversation once it is committed."""
+    _hint(event, {"type": "status.hint"})
+
+
+def _hint(event: DomainEvent, hint: dict[str, Any]) -> None:
+    if event.conversation_id is None:
+        return
+    group = conversation_group(event.tenant_id, event.conversation_id)
+    address = {"tenant_id": str(event.tenant_id), "conversation_id": str(event.conversation_id)}
+    transaction.on_commit(lambda: sender.send(group, {**hint, **address}), robust=True)

@@ -1,0 +1,75 @@
+import datetime as dt
+from uuid import uuid4
+
+import jwt
+import pytest
+from django.core import signing
+from django.utils import timezone
+
+from apps.realtime import identity
+from apps.realtime.identity import BadToken, Identity, SessionSecret, sign_session, verify_session
+
+SECRET = "s" * 64
+LATER = dt.timedelta(minutes=5)
+
+
+def _token(*, secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> str:
+    claims = {"sub": "ada", "exp": timezone.now() + LATER, **claims}
+    return jwt.encode({k: v for k, v in claims.items() if v is not None}, secret, algorithm=algorithm)
+
+
+def test_reads_the_customer_that_the_tenant_signed():
+    token = _token(email="ada@example.com", name="Ada")
+    assert identity.verify_customer_token(token, secret=SECRET) == Identity("ada", "ada@example.com", "Ada")
+
+
+def test_external_id_wins_over_sub():
+    assert identity.verify_customer_token(_token(external_id="c-7"), secret=SECRET).external_id == "c-7"
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [
+        (_token(secret="x" * 64), "token_invalid"),
+        (_token(exp=None), "token_invalid"),
+        (_token(sub=None), "token_invalid"),
+        (_token(sub=None, external_id=7), "token_invalid"),
+        (_token(algorithm="HS384"), "token_invalid"),
+        (jwt.encode({"sub": "ada", "exp": timezone.now() + LATER}, None, algorithm="none"), "token_invalid"),
+        (_token(exp=timezone.now() - LATER), "token_expired"),
+        ("not.a.token", "token_invalid"),
+        ("", "token_invalid"),
+    ],
+)
+def test_refuses_what_the_tenant_did_not_sign(token, code):
+    with pytest.raises(BadToken) as refusal:
+        identity.verify_customer_token(token, secret=SECRET)
+    assert refusal.value.code == code
+
+
+def test_without_a_secret_no_token_is_accepted():
+    token = jwt.encode({"sub": "ada", "exp": timezone.now() + LATER}, None, algorithm="none")
+    with pytest.raises(BadToken):
+        identity.verify_customer_token(token, secret="")
+
+
+def test_a_session_secret_names_its_conversation():
+    session = SessionSecret(uuid4(), uuid4(), "visitor")
+    assert verify_session(sign_session(session)) == session
+
+
+@pytest.mark.parametrize(
+    "forge", [lambda s: s[:-1] + ("A" if s[-1] != "A" else "B"), lambda s: "", str.upper]
+)
+def test_a_forged_session_secret_names_nothing(forge):
+    assert verify_session(forge(sign_session(SessionSecret(uuid4(), uuid4(), "visitor")))) is None
+
+
+def test_a_signature_for_something_else_is_no_session():
+    assert verify_session(signing.dumps([uuid4().hex, uuid4().hex, "visitor"], salt="password-reset")) is None
+
+
+def test_an_old_session_secret_names_nothing(monkeypatch):
+    secret = sign_session(SessionSecret(uuid4(), uuid4(), "visitor"))
+    monkeypatch.setattr(identity, "SESSION_MAX_AGE_S", -1)
+    assert verify_session(secret) is None
