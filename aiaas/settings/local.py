@@ -4,5 +4,6 @@ from aiaas.settings.base import *  # noqa: F403
 from aiaas.settings.base import env
 
 ALLOWED_HOSTS = ["*"]
+DEMO_PAGES = True
 WHITENOISE_USE_FINDERS = True
 LOGGING = {"format": env.str("LOG_FORMAT", default="text"), "level": env.str("LOG_LEVEL", default="INFO")}

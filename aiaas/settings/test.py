@@ -5,6 +5,7 @@ from aiaas.settings.base import CHANNEL_LAYERS, DATABASES, REDIS_URL, env
 
 WORKER = env.str("PYTEST_XDIST_WORKER", default="main")
 ALLOWED_HOSTS = ["*"]
+DEMO_PAGES = True
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
 for alias in DATABASES:
     DATABASES[alias]["NAME"] = f"test_{WORKER}"

@@ -3,9 +3,9 @@
 from uuid import UUID
 
 import pytest
-from apps.conversations.contracts import conversation_group
 
 from apps.conversations import services as conversations
+from apps.conversations.contracts import conversation_group
 from apps.realtime import services, session
 from apps.realtime.hints import sender
 from apps.realtime.metrics import websocket_connections_active
