@@ -18,7 +18,8 @@ class ConversationOpened(DomainEvent):
 class MessageReceived(DomainEvent):
     """A customer wrote; `run_id` names the run that is to answer, None where a person has the conversation.
 
-    `run_inline`: the accepting process executes the run itself.
+    `run_inline`: the accepting process executes the run itself. `workflow`: the published workflow that
+    the caller asked for, None for the tenant's usual one.
     """
 
     type: ClassVar[str] = "agent.message.received"
@@ -28,6 +29,7 @@ class MessageReceived(DomainEvent):
     channel: str
     customer_id: UUID | None
     run_inline: bool = False
+    workflow: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

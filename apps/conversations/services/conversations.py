@@ -53,6 +53,7 @@ def start_conversation(
     visitor_id: str | None = None,
     open_key: str | None = None,
     run_inline: bool = False,
+    workflow: str | None = None,
 ) -> StartedConversation:
     """Open a conversation with its first message, both or neither.
 
@@ -72,6 +73,7 @@ def start_conversation(
             text=text,
             client_message_id=client_message_id,
             run_inline=run_inline,
+            workflow=workflow,
         )
     message = received.message
     opened = replace(

@@ -26,12 +26,14 @@ def receive_message(
     text: str,
     client_message_id: str | None = None,
     run_inline: bool = False,
+    workflow: str | None = None,
 ) -> ReceivedMessage:
     """Store a customer's message and, in the same transaction, the run that answers it.
 
     The same `client_message_id` again, also at the same moment, returns the same message and run.
     While a person has the conversation there is no run. A closed conversation is reopened.
-    `run_inline`: the caller executes the run itself. Raises InvalidInput, NotFoundError.
+    `run_inline`: the caller executes the run itself; `workflow` names a published one to answer by.
+    Raises InvalidInput, NotFoundError.
     """
     said = validation.message_text(text)
     client_id = validation.client_message_id(client_message_id)
@@ -50,7 +52,7 @@ def receive_message(
             run_id=None if slot.status is ConversationStatus.WITH_AGENT else uuid7(),
         )
         message.save(force_insert=True)
-        _tell_received(tenant, slot, message, run_inline)
+        _tell_received(tenant, slot, message, run_inline, workflow)
         return ReceivedMessage(message=message.view(), run_id=message.run_id, is_new=True)
 
 
@@ -121,7 +123,9 @@ def _find_said(conversation_id: UUID, client_id: str | None) -> Message | None:
     return Message.objects.filter(conversation_id=conversation_id, client_message_id=client_id).first()
 
 
-def _tell_received(tenant: TenantRef, slot: Slot, message: Message, run_inline: bool) -> None:
+def _tell_received(
+    tenant: TenantRef, slot: Slot, message: Message, run_inline: bool, workflow: str | None
+) -> None:
     if slot.was_status is ConversationStatus.CLOSED:
         publish(ConversationReopened(tenant_id=tenant.id, conversation_id=slot.conversation_id))
     publish(
@@ -135,6 +139,7 @@ def _tell_received(tenant: TenantRef, slot: Slot, message: Message, run_inline: 
             channel=slot.channel.value,
             customer_id=slot.customer_id,
             run_inline=run_inline,
+            workflow=workflow,
         )
     )
     record_usage(
