@@ -36,6 +36,7 @@ def test_a_message_is_numbered_told_and_gets_a_run(acme, conversation):
         "channel": "widget",
         "customer_id": str(conversation.customer_id),
         "run_inline": False,
+        "workflow": None,
     }
     (usage,) = told(acme, "billing.usage.recorded")
     assert (usage["data"]["kind"], usage["data"]["source_id"]) == ("message", str(message.id))
