@@ -1,6 +1,5 @@
 """Write conversations: open, hand over, close, rate."""
 
-from dataclasses import replace
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -25,7 +24,6 @@ from apps.conversations.services import escalations
 from apps.conversations.services.channels import refuse_shut_channel
 from apps.conversations.services.messages import receive_message
 from apps.conversations.services.possession import hand_to_agent, lock_conversation
-from apps.conversations.services.slots import summarise
 from apps.crm.services import find_or_create_customer
 from apps.events.services import publish
 from apps.tenants.context import in_tenant
@@ -75,14 +73,8 @@ def start_conversation(
             run_inline=run_inline,
             workflow=workflow,
         )
-    message = received.message
-    opened = replace(
-        conversation,
-        last_seq=message.seq,
-        last_message_at=message.created_at,
-        subject=summarise(message.text),
-    )
-    return StartedConversation(conversation=opened, received=received)
+        stored = Conversation.objects.get(id=conversation.id).view()
+        return StartedConversation(conversation=stored, received=received)
 
 
 def take_over_conversation(*, tenant: TenantRef, conversation_id: UUID, agent: str) -> ConversationView:
