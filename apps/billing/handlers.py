@@ -10,8 +10,8 @@ from uuid_utils.compat import uuid7
 from apps.billing.contracts import UsageKind
 from apps.billing.metrics import BILLING_USAGE
 from apps.billing.periods import bucket_start
-from apps.billing.services import subscribe_tenant
-from apps.events.contracts import Envelope
+from apps.billing.services import record_usage, subscribe_tenant
+from apps.events.contracts import DomainEvent, Envelope
 from apps.tenants.context import current_tenant
 from apps.tenants.events import TenantProvisioned
 
@@ -37,6 +37,14 @@ def on_tenant_provisioned(event: TenantProvisioned) -> None:
     tenant = current_tenant()
     assert tenant is not None
     subscribe_tenant(tenant=tenant, plan_code=event.plan)
+
+
+def on_document_indexed(event: DomainEvent) -> None:
+    """Meter a document's new version, in the transaction that made it findable."""
+    tenant, fact = current_tenant(), event.data()
+    assert tenant is not None
+    source = f"{fact['document_id']}:{fact['revision']}"
+    record_usage(tenant=tenant, kind=UsageKind.DOCUMENT, quantity=1, source_id=source)
 
 
 def on_usage_recorded(envelope: Envelope) -> None:

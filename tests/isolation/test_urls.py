@@ -1,0 +1,93 @@
+"""Every URL answers 404 for another tenant's ids, whatever the method."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from apps.conversations.services import open_conversation, open_escalation
+from apps.crm.services import capture_lead, create_customer, create_order
+from apps.ingestion.services import add_document
+from apps.routing.services import create_intent
+from apps.tenants.contracts import TenantRef
+from apps.tenants.services import create_api_key
+
+# How to make one thing of each collection; the id is what its URLs carry.
+MAKERS: dict[str, Callable[[TenantRef], object]] = {
+    "api-keys": lambda t: create_api_key(tenant=t, name="theirs", scopes=["api:read"]).key_id,
+    "customers": lambda t: create_customer(tenant=t, name="Theirs").id,
+    "orders": lambda t: (
+        create_order(tenant=t, number="77", total_cents=100, currency="EUR", items=[], customer_id=None).id
+    ),
+    "leads": lambda t: (
+        capture_lead(tenant=t, name="Theirs", email="their@lead.example", effect_key=str(uuid.uuid4())).id
+    ),
+    "conversations": lambda t: open_conversation(tenant=t, channel="api", customer=None).id,
+    "escalations": lambda t: (
+        open_escalation(
+            tenant=t,
+            conversation_id=open_conversation(tenant=t, channel="api", customer=None).id,
+            run_id=None,
+            reason="asked",
+            queue="default",
+            effect_key=str(uuid.uuid4()),
+        ).id
+    ),
+    "router/intents": lambda t: create_intent(tenant=t, name="theirs", description="", examples=[]).name,
+    "documents": lambda t: add_document(tenant=t, title="Theirs", text="Their secret.").id,
+}
+# What a write needs in order to get as far as looking for the thing.
+BODIES = {
+    "messages": {"text": "hello"},
+    "replies": {"text": "hello"},
+    "rating": {"score": 5},
+    "resolve": {"resolution": "done"},
+    "ship": {"carrier": "Post", "tracking_code": "1"},
+    "refund": {"amount_cents": 1},
+}
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def patterns(entries: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
+    for entry in entries:
+        route = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from patterns(entry.url_patterns, route)
+        else:
+            yield route
+
+
+ROUTES = sorted({r for r in patterns(get_resolver().url_patterns) if r.startswith("api/v1/") and "<" in r})
+
+
+def address(route: str, owner: TenantRef) -> str:
+    collection = route.removeprefix("api/v1/").split("/<")[0]
+    assert collection in MAKERS, f"say in MAKERS how to make one of {collection!r}"
+    return "/" + re.sub(r"<[^>]+>", str(MAKERS[collection](owner)), route, count=1)
+
+
+def client_of(tenant: TenantRef) -> Client:
+    token = create_api_key(tenant=tenant, name="all", scopes=["api:read", "api:write"]).token
+    return Client(headers={"Authorization": f"Api-Key {token}"})
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_another_tenants_id_is_not_found(acme: TenantRef, globex: TenantRef, route: str):
+    url, stranger = address(route, acme), client_of(globex)
+    statuses = {}
+    for method in METHODS:
+        body = BODIES.get(url.rsplit("/", 1)[-1], {})
+        answer = getattr(stranger, method)(url, body, content_type="application/json")
+        statuses[method] = answer.status_code
+    assert set(statuses.values()) <= {404, 405}, statuses
+    assert 404 in statuses.values()
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if r.endswith(">")])
+def test_the_owner_finds_it(acme: TenantRef, route: str):
+    """Without this the test above could pass on URLs that never answer anything else."""
+    owner, url = client_of(acme), address(route, acme)
+    assert {200, 204} & {getattr(owner, method)(url).status_code for method in ("get", "delete")}
