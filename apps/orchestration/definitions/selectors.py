@@ -1,0 +1,141 @@
+"""Read workflow definitions and tool settings."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from django.db.models import QuerySet
+
+from apps.orchestration.definitions.contracts import (
+    TriggerDefinition,
+    VersionState,
+    VersionView,
+    WorkflowDefinition,
+    WorkflowView,
+)
+from apps.orchestration.definitions.language.storage import definition_from_json
+from apps.orchestration.definitions.models import ToolSetting, Workflow, WorkflowVersion
+from apps.resilience.errors import NotFoundError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+MEMORY_SIZE = 1000
+_compiled: dict[str, WorkflowDefinition] = {}
+_lock = threading.Lock()
+
+
+def get_definition(*, tenant: TenantRef, digest: str) -> WorkflowDefinition:
+    """Return a version's compiled form by its hash, from memory when it was used before.
+
+    The hash covers the whole source, so what is remembered never changes. Raises NotFoundError.
+    """
+    known = _compiled.get(digest)
+    if known is not None:
+        return known
+    with in_tenant(tenant):
+        versions = WorkflowVersion.objects.filter(hash=digest, compiled__isnull=False)
+        data = versions.values_list("compiled", flat=True).first()
+    if data is None:
+        raise NotFoundError(f"There is no published workflow version {digest[:12]}.")
+    return _remember(definition_from_json(data))
+
+
+def find_published(*, tenant: TenantRef, name: str) -> WorkflowDefinition:
+    """Return the published version of a workflow; raises NotFoundError."""
+    with in_tenant(tenant):
+        versions = WorkflowVersion.objects.filter(workflow__name=name, state=VersionState.PUBLISHED)
+        digest = versions.values_list("hash", flat=True).first()
+        if digest is None:
+            raise NotFoundError(f"There is no published workflow {name!r}.")
+        return get_definition(tenant=tenant, digest=digest)
+
+
+def find_triggered(*, tenant: TenantRef, event: str, preferred: str) -> WorkflowDefinition | None:
+    """Return the published workflow that a message starts: the preferred one, else the first by name."""
+    with in_tenant(tenant):
+        versions = WorkflowVersion.objects.filter(
+            state=VersionState.PUBLISHED, triggers__contains=[{"type": "websocket", "event": event}]
+        )
+        rows = dict(versions.order_by("workflow__name").values_list("workflow__name", "hash"))
+        if not rows:
+            return None
+        digest = rows.get(preferred) or next(iter(rows.values()))
+        return get_definition(tenant=tenant, digest=digest)
+
+
+def list_workflows(*, tenant: TenantRef) -> list[WorkflowView]:
+    """Return the tenant's workflows by name."""
+    with in_tenant(tenant):
+        return [_workflow_view(workflow) for workflow in _workflows()]
+
+
+def get_workflow(*, tenant: TenantRef, name: str) -> WorkflowView:
+    """Return a workflow; raises NotFoundError."""
+    with in_tenant(tenant):
+        workflow = _workflows().filter(name=name).first()
+        if workflow is None:
+            raise NotFoundError(f"There is no workflow {name!r}.")
+        return _workflow_view(workflow)
+
+
+def list_versions(*, tenant: TenantRef, name: str) -> list[VersionView]:
+    """Return a workflow's versions, newest first; raises NotFoundError."""
+    with in_tenant(tenant):
+        get_workflow(tenant=tenant, name=name)
+        versions = WorkflowVersion.objects.select_related("workflow").filter(workflow__name=name)
+        return [version_view(version) for version in versions.order_by("-number")]
+
+
+def get_tool_settings(*, tenant: TenantRef) -> dict[str, dict[str, Any]]:
+    """Return the config of every tool that the tenant has set up and not switched off."""
+    with in_tenant(tenant):
+        return dict(ToolSetting.objects.filter(is_enabled=True).values_list("tool", "config"))
+
+
+def list_disabled_tools(*, tenant: TenantRef) -> set[str]:
+    """Return the tools that the tenant has switched off."""
+    with in_tenant(tenant):
+        return set(ToolSetting.objects.filter(is_enabled=False).values_list("tool", flat=True))
+
+
+def version_view(version: WorkflowVersion) -> VersionView:
+    """Shape a version for the outside."""
+    return VersionView(
+        id=version.id,
+        workflow=version.workflow.name,
+        number=version.number,
+        version=version.label,
+        hash=version.hash,
+        state=VersionState(version.state),
+        source=version.source,
+        created_at=version.created_at,
+        published_at=version.published_at,
+    )
+
+
+def _remember(definition: WorkflowDefinition) -> WorkflowDefinition:
+    with _lock:
+        if len(_compiled) >= MEMORY_SIZE:
+            _compiled.pop(next(iter(_compiled)))
+        _compiled[definition.hash] = definition
+    return definition
+
+
+def _workflows() -> QuerySet[Workflow]:
+    return Workflow.objects.prefetch_related("versions").order_by("name")
+
+
+def _workflow_view(workflow: Workflow) -> WorkflowView:
+    versions = {version.state: version for version in workflow.versions.all()}
+    published, draft = versions.get(VersionState.PUBLISHED), versions.get(VersionState.DRAFT)
+    return WorkflowView(
+        id=workflow.id,
+        name=workflow.name,
+        description=workflow.description,
+        triggers=tuple(TriggerDefinition(**trigger) for trigger in published.triggers) if published else (),
+        published=version_view(published) if published else None,
+        draft=version_view(draft) if draft else None,
+        created_at=workflow.created_at,
+        updated_at=workflow.updated_at,
+    )

@@ -1,0 +1,150 @@
+"""Write workflow definitions and tool settings."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.db.models import Max
+from django.utils import timezone
+
+from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView
+from apps.orchestration.definitions.errors import InvalidWorkflowSource
+from apps.orchestration.definitions.language.compiler import (
+    InvalidWorkflow,
+    compile_workflow,
+    find_problems,
+    source_hash,
+)
+from apps.orchestration.definitions.language.source import SourceError, read_source
+from apps.orchestration.definitions.language.storage import definition_to_json
+from apps.orchestration.definitions.models import ToolSetting, Workflow, WorkflowVersion
+from apps.orchestration.definitions.selectors import version_view
+from apps.orchestration.tools.specs import TOOLS
+from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+LIBRARY = Path(__file__).with_name("library")
+
+
+def validate_workflow(*, source: str) -> list[Problem]:
+    """Check a source; an empty list means that it can be published."""
+    return find_problems(source)
+
+
+def save_draft(*, tenant: TenantRef, source: str, name: str | None = None) -> VersionView:
+    """Store a source as the draft of the workflow that it names, replacing the draft there was.
+
+    The source may still have problems, but it must be YAML with a valid name (and `name`, if given).
+    Raises InvalidWorkflowSource.
+    """
+    found = _readable_name(source, name)
+    with in_tenant(tenant):
+        workflow, _ = Workflow.objects.get_or_create(name=found)
+        Workflow.objects.select_for_update().get(pk=workflow.pk)
+        draft = workflow.versions.filter(state=VersionState.DRAFT).first()
+        if draft is None:
+            draft = WorkflowVersion(
+                workflow=workflow, number=_next_number(workflow), state=VersionState.DRAFT.value
+            )
+        draft.source, draft.hash = source, source_hash(source)
+        draft.save()
+        return version_view(draft)
+
+
+def publish_workflow(*, tenant: TenantRef, name: str, number: int | None = None) -> VersionView:
+    """Make a version (the draft, unless `number` says which) the one that new runs begin with.
+
+    Runs under way keep theirs. Raises NotFoundError, InvalidWorkflowSource.
+    """
+    with in_tenant(tenant):
+        workflow = Workflow.objects.select_for_update().filter(name=name).first()
+        if workflow is None:
+            raise NotFoundError(f"There is no workflow {name!r}.")
+        wanted = {"state": VersionState.DRAFT} if number is None else {"number": number}
+        version = workflow.versions.filter(**wanted).first()
+        if version is None:
+            what = "a draft; save one first" if number is None else f"a version {number}"
+            raise NotFoundError(f"The workflow {name!r} has no such version: {what}.")
+        if version.state != VersionState.PUBLISHED:
+            _publish(workflow, version)
+        return version_view(version)
+
+
+def roll_back(*, tenant: TenantRef, name: str) -> VersionView:
+    """Publish the version again that was published before the present one; raises ConflictError."""
+    with in_tenant(tenant):
+        retired = WorkflowVersion.objects.filter(workflow__name=name, state=VersionState.RETIRED)
+        previous = retired.order_by("-published_at").first()
+        if previous is None:
+            raise ConflictError(f"The workflow {name!r} has no earlier published version to return to.")
+        return publish_workflow(tenant=tenant, name=name, number=previous.number)
+
+
+def publish_shipped_workflows(*, tenant: TenantRef) -> list[str]:
+    """Publish the shipped workflows where the tenant has none of that name; returns their names."""
+    published: list[str] = []
+    for source in _library():
+        name = compile_workflow(source).name
+        with in_tenant(tenant):
+            if not Workflow.objects.filter(name=name).exists():
+                save_draft(tenant=tenant, source=source)
+                publish_workflow(tenant=tenant, name=name)
+                published.append(name)
+    return published
+
+
+def update_tool_setting(
+    *, tenant: TenantRef, tool: str, config: dict[str, Any] | None = None, is_enabled: bool | None = None
+) -> dict[str, Any]:
+    """Change how the tenant uses a tool and return its config; raises InvalidInput for an unknown tool."""
+    if tool not in TOOLS:
+        raise InvalidInput({"tool": [f"There is no tool {tool!r}. Use one of: {', '.join(sorted(TOOLS))}."]})
+    with in_tenant(tenant):
+        setting, _ = ToolSetting.objects.get_or_create(tool=tool)
+        setting.config = setting.config if config is None else config
+        setting.is_enabled = setting.is_enabled if is_enabled is None else is_enabled
+        setting.save()
+        return dict(setting.config)
+
+
+def _readable_name(source: str, wanted: str | None) -> str:
+    try:
+        read = read_source(source)
+    except SourceError as error:
+        raise InvalidWorkflowSource(list(error.problems)) from None
+    of_name = [problem for problem in find_problems(source) if problem.path in ("name", "(document)")]
+    if of_name:
+        raise InvalidWorkflowSource(of_name)
+    name = str(read.data["name"])
+    if wanted not in (None, name):
+        fix = f"write name: {wanted!r}, or save it as {name!r}"
+        raise InvalidWorkflowSource([read.problem(("name",), "this is another workflow's name", fix)])
+    return name
+
+
+def _next_number(workflow: Workflow) -> int:
+    newest: int | None = workflow.versions.aggregate(newest=Max("number"))["newest"]
+    return (newest or 0) + 1
+
+
+def _publish(workflow: Workflow, version: WorkflowVersion) -> None:
+    try:
+        definition = compile_workflow(version.source)
+    except InvalidWorkflow as error:
+        raise InvalidWorkflowSource(error.problems) from None
+    workflow.versions.filter(state=VersionState.PUBLISHED).update(state=VersionState.RETIRED)
+    version.state = VersionState.PUBLISHED.value
+    version.label, version.compiled = definition.version, definition_to_json(definition)
+    version.triggers = version.compiled["triggers"]
+    version.published_at = timezone.now()
+    version.save()
+    workflow.description = definition.description
+    workflow.save()
+
+
+@cache
+def _library() -> tuple[str, ...]:
+    return tuple(path.read_text() for path in sorted(LIBRARY.glob("*.yaml")))
