@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 
 import numpy as np
@@ -17,6 +18,7 @@ from apps.inference.sentences import split_sentences
 from apps.tenants.contracts import TenantRef
 
 __all__ = [
+    "answer_extractively",
     "complete_chat",
     "count_tokens",
     "detect_language",
@@ -48,6 +50,11 @@ def _chat_model() -> ChatModel:
             price=price_chat,
             count_tokens=count_tokens,
         )
+    return _extractive()
+
+
+@cache
+def _extractive() -> ChatModel:
     from apps.inference.adapters.extractive import ExtractiveModel
 
     return ExtractiveModel(embed=_embed_remembered, count_tokens=count_tokens)
@@ -57,6 +64,7 @@ def forget_models() -> None:
     """Drop the loaded models: threads and connections do not survive a fork, nor a change of settings."""
     _embedder.cache_clear()
     _chat_model.cache_clear()
+    _extractive.cache_clear()
     _remembered_vector.cache_clear()
 
 
@@ -124,3 +132,10 @@ def complete_chat(*, tenant: TenantRef, request: ChatRequest, on_delta: OnDelta 
         duration_ms=round((time.perf_counter() - started) * 1000, 1),
     )
     return result
+
+
+def answer_extractively(
+    *, tenant: TenantRef, request: ChatRequest, on_delta: OnDelta | None = None
+) -> ChatResult:
+    """Answer from the sources alone, in place of a model that failed; needs nothing outside this process."""
+    return replace(_extractive().complete(request, on_delta), is_fallback=True)
