@@ -131,11 +131,18 @@ CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A hint to a broker that is away must not keep its writer waiting.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 30}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 DEMO_PAGES = env.bool("DEMO_PAGES", default=False)
 EVENT_SUBSCRIPTIONS = "aiaas.subscriptions"
 RUN_DOORWAY = "apps.orchestration.adapters.doorway.EngineDoorway"
+RUN_HINT = "apps.orchestration.adapters.celery_hint.CeleryHint"
+DELTA_SINK = "apps.orchestration.adapters.channels_deltas.ChannelsDeltas"
+GROUP_SENDER = "apps.realtime.hints.sender"
+# host:port pairs of private networks that the http_request tool may call all the same.
+HTTP_TOOL_ALLOWED_HOSTS: list[str] = env.list("HTTP_TOOL_ALLOWED_HOSTS", default=[])
 
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")

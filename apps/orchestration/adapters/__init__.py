@@ -1,0 +1,1 @@
+"""Adapters: the broker, the Channels layer, and the doorway for conversations."""

@@ -1,0 +1,103 @@
+"""The end of a run: state, reply, receipt, usage and events in one transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.billing.services import record_usage
+from apps.conversations.services import post_reply
+from apps.orchestration import events, metrics
+from apps.orchestration.contracts import RunStatus
+from apps.orchestration.definitions.contracts import WorkflowDefinition
+from apps.orchestration.engine.journal import Journal
+from apps.orchestration.engine.receipts import Receipt, make_receipt
+from apps.orchestration.engine.state import Kind
+
+APOLOGY = "Sorry, something went wrong on our side and I could not finish this. Please try again in a moment."
+
+
+class CancelArrived(Exception):
+    """Somebody asked to cancel the run before it could end; nothing was written."""
+
+
+def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) -> None:
+    """End the run with everything that belongs to its end; a cancelled run says nothing to the customer.
+
+    Raises CancelArrived.
+    """
+    run = journal.run
+    latency_ms = max(0, round((timezone.now() - run.created_at).total_seconds() * 1000))
+    with journal.commit(finished_at=Now(), lease_owner=""):
+        if journal.is_cancel_requested and not journal.state.is_cancelling and status is RunStatus.COMPLETED:
+            raise CancelArrived
+        journal.note(Kind.RUN_ENDED, {"status": status.value})
+        receipt = make_receipt(journal.state, definition, run, latency_ms)
+        output = _reply(journal, status, receipt)
+        _record_usage(journal, receipt)
+        journal.events.append(_event(journal, status, receipt, journal.state.error))
+        _keep(journal, output)
+    metrics.agent_runs_total.labels(str(journal.tenant.id), run.workflow_name, status.value).inc()
+
+
+def _keep(journal: Journal, output: dict[str, Any]) -> None:
+    type(journal.run).objects.filter(id=journal.run.id).update(output=output)
+
+
+def _reply(journal: Journal, status: RunStatus, receipt: Receipt) -> dict[str, Any]:
+    run = journal.run
+    text = receipt.text if status is RunStatus.COMPLETED else APOLOGY
+    output: dict[str, Any] = {"text": text, "sources": receipt.sources, "receipt": receipt.data}
+    if run.conversation_id is None or status is RunStatus.CANCELLED or not text:
+        return output
+    retries = journal.state.retries
+    message = post_reply(
+        tenant=journal.tenant,
+        conversation_id=run.conversation_id,
+        run_id=run.id,
+        text=text,
+        sources=receipt.sources,
+        receipt=receipt.data,
+        reply_key=f"{run.id}/{retries}" if retries else str(run.id),
+    )
+    return {**output, "message_id": str(message.id), "seq": message.seq}
+
+
+def _record_usage(journal: Journal, receipt: Receipt) -> None:
+    run = journal.run
+    for kind, quantity in (
+        ("run", 1),
+        ("prompt_token", receipt.prompt_tokens),
+        ("completion_token", receipt.completion_tokens),
+    ):
+        record_usage(
+            tenant=journal.tenant,
+            kind=kind,
+            quantity=quantity,
+            source_id=run.id,
+            run_id=run.id,
+            conversation_id=run.conversation_id,
+            data={"workflow": run.workflow_name, "model": receipt.data["model"]},
+        )
+
+
+def _event(
+    journal: Journal, status: RunStatus, receipt: Receipt, error: str
+) -> events.RunCompleted | events.RunFailed:
+    run = journal.run
+    carried: dict[str, Any] = {
+        "tenant_id": journal.tenant.id,
+        "run_id": run.id,
+        "conversation_id": run.conversation_id,
+        "workflow": run.workflow_name,
+    }
+    if status is RunStatus.COMPLETED:
+        return events.RunCompleted(
+            **carried,
+            latency_ms=receipt.data["latency_ms"],
+            is_fallback=receipt.data["fallback"] is not None,
+            receipt=receipt.data,
+        )
+    return events.RunFailed(**carried, status=status.value, error=error)

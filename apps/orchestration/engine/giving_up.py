@@ -1,0 +1,36 @@
+"""Ends what takes one worker after another down with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.functions import Now
+
+from apps.orchestration.contracts import RunStatus
+from apps.orchestration.definitions.contracts import WorkflowDefinition
+from apps.orchestration.engine import decisions as d
+from apps.orchestration.engine.journal import Journal
+from apps.orchestration.engine.state import Kind
+
+ERROR = "given up: the worker died or failed at this place again and again"
+
+
+def give_up(journal: Journal, definition: WorkflowDefinition, settings: dict[str, dict[str, Any]]) -> None:
+    """Fail the step that the run stands at, or end a run that cannot even end properly."""
+    command = d.decide(journal.state, definition, settings)
+    final = {"error": ERROR, "is_final": True}
+    match command:
+        case d.Execute(step, attempt):
+            journal.note(Kind.STEP_FAILED, {"step": step.id, "attempt": attempt, **final})
+        case d.LookUp(step):
+            journal.note(Kind.STEP_UNKNOWN, {"step": step.id})
+        case d.RunFallback(step, action):
+            journal.note(Kind.FALLBACK_FAILED, {"step": step.id, "action": action, "error": ERROR})
+        case d.UndoStep(compensation, attempt):
+            undone = {"step": compensation.step, "action": compensation.action, "attempt": attempt}
+            journal.note(Kind.UNDO_FAILED, {**undone, **final})
+        case d.Finish():
+            journal.note(Kind.RUN_ENDED, {"status": RunStatus.FAILED.value, "error": ERROR})
+            journal.flush(finished_at=Now(), lease_owner="", error=ERROR)
+            return
+    journal.flush()

@@ -1,0 +1,145 @@
+"""Writes facts, state and events of a run in one transaction, fenced by lease and version."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import F
+from django.db.models.functions import Now
+
+from apps.events.contracts import DomainEvent
+from apps.events.services import publish
+from apps.orchestration.contracts import RunStatus
+from apps.orchestration.engine.leases import LEASE_S, Lease, seconds_from_now
+from apps.orchestration.engine.state import Fact, Kind, RunState, fold
+from apps.orchestration.models import AgentRun, RunEvent
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+
+class LeaseLost(Exception):
+    """Another executor has the run, or something was written to it: whoever sees this stops silently."""
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into what JSON gives back, so that a fact reads the same now and after a crash."""
+    return json.loads(json.dumps(value, cls=DjangoJSONEncoder))
+
+
+@dataclass
+class Journal:
+    """A run's history as this executor knows it: what is stored, and what waits to be.
+
+    `state` includes the waiting facts. They are stored with the next commit: a step that only reads
+    needs no transaction of its own, and when the process dies before, it is simply done again.
+    """
+
+    tenant: TenantRef
+    run: AgentRun
+    lease: Lease
+    state: RunState
+    waiting: list[Fact] = field(default_factory=list)
+    events: list[DomainEvent] = field(default_factory=list)
+    oldest_waiting: float = 0.0
+    is_cancel_requested: bool = False
+
+    def note(self, kind: Kind, data: dict[str, Any], *events: DomainEvent) -> None:
+        """Take a fact into the state; it is stored with the next commit."""
+        fact = Fact(kind, plain(data))
+        if not self.waiting:
+            self.oldest_waiting = time.monotonic()
+        self.state = fold([fact], self.state)
+        self.waiting.append(fact)
+        self.events.extend(events)
+
+    @contextmanager
+    def commit(self, **changes: Any) -> Iterator[None]:
+        """Store the waiting facts and whatever the block writes, in one transaction.
+
+        The block may note further facts. Raises LeaseLost, and whatever the block raises; then nothing
+        was written and the facts wait on.
+        """
+        stored = (self.state, list(self.waiting), list(self.events))
+        try:
+            with in_tenant(self.tenant):
+                self._lock()
+                yield
+                self._store(changes)
+        except BaseException:
+            self.state, self.waiting, self.events = stored
+            raise
+        self.waiting, self.events = [], []
+
+    def flush(self, **changes: Any) -> None:
+        """Store what waits."""
+        with self.commit(**changes):
+            pass
+
+    def _lock(self) -> None:
+        """Refuse to write for a lost lease before anything else happens in the transaction."""
+        held = AgentRun.objects.filter(
+            id=self.run.id, lease_epoch=self.lease.epoch, version=self.run.version
+        ).select_for_update()
+        row = held.values_list("cancel_requested_at", flat=True)
+        found = list(row)
+        if not found:
+            raise LeaseLost
+        self.is_cancel_requested = found[0] is not None
+
+    def _store(self, changes: dict[str, Any]) -> None:
+        version = self.run.version + len(self.waiting)
+        rows = [
+            RunEvent(
+                tenant_id=self.tenant.id,
+                run_id=self.run.id,
+                seq=seq,
+                kind=fact.kind.value,
+                data=dict(fact.data),
+            )
+            for seq, fact in enumerate(self.waiting, start=self.run.version + 1)
+        ]
+        RunEvent.objects.bulk_create(rows)
+        due_at = None if self._rests else seconds_from_now(LEASE_S)
+        fields = {
+            "version": version,
+            "status": self.state.status.value,
+            "error": self.state.error,
+            "due_at": due_at,
+            "claims": 0,
+            **changes,
+        }
+        if not AgentRun.objects.filter(
+            id=self.run.id, lease_epoch=self.lease.epoch, version=self.run.version
+        ).update(**fields):
+            raise LeaseLost
+        publish(*self.events)
+        self.run.version = version
+
+    @property
+    def _rests(self) -> bool:
+        return self.state.status.is_end or self.state.status is RunStatus.WAITING
+
+
+def read_facts(run: AgentRun) -> list[Fact]:
+    """Read a run's history, in the caller's transaction of its tenant."""
+    rows = RunEvent.objects.filter(run_id=run.id).order_by("seq").values_list("kind", "data")
+    return [Fact(Kind(kind), data) for kind, data in rows]
+
+
+def append_fact(run: AgentRun, kind: Kind, data: dict[str, Any], **changes: Any) -> RunState:
+    """Add a fact to a run that nobody executes, in the caller's transaction that has locked its row."""
+    fact = Fact(kind, plain(data))
+    state = fold([*read_facts(run), fact])
+    RunEvent.objects.create(
+        tenant_id=run.tenant_id, run_id=run.id, seq=run.version + 1, kind=kind.value, data=dict(fact.data)
+    )
+    AgentRun.objects.filter(id=run.id).update(
+        version=F("version") + 1, status=state.status.value, error=state.error, **{"due_at": Now(), **changes}
+    )
+    return state

@@ -1,0 +1,90 @@
+"""How an answer came about, from the run's state alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.orchestration.contracts import StepStatus
+from apps.orchestration.definitions.contracts import StepType, WorkflowDefinition
+from apps.orchestration.engine.state import RunState
+from apps.orchestration.models import AgentRun
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The reply with its sources, and `data`: what the receipt shows."""
+
+    text: str
+    sources: list[dict[str, Any]]
+    data: dict[str, Any]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def make_receipt(state: RunState, definition: WorkflowDefinition, run: AgentRun, latency_ms: int) -> Receipt:
+    """Write the receipt of a run that ends."""
+    by_type = _latest_outputs(state, definition)
+    route = by_type.get(StepType.ROUTER, {})
+    written = _outputs(state, definition, StepType.LLM)
+    answer = by_type.get(StepType.LLM, {})
+    text = str((state.fallback or {}).get("output", {}).get("text") or answer.get("text", ""))
+    sources = [] if state.fallback else list(answer.get("citations", []))
+    tokens = {name: sum(o.get(name, 0) for o in written) for name in ("prompt_tokens", "completion_tokens")}
+    data = {
+        "run_id": str(run.id),
+        "workflow": definition.name,
+        "version": definition.version,
+        **{name: route.get(name) for name in ("intent", "confidence", "tier", "model_version", "in_scope")},
+        "reasons": route.get("reasons", []),
+        "steps": _steps(state, definition),
+        "sources": [{"title": s["title"], "index": s["index"]} for s in sources],
+        "provider": answer.get("provider", ""),
+        "model": answer.get("model", ""),
+        **tokens,
+        "cost_microusd": sum(o.get("cost_microusd", 0) for o in written),
+        "latency_ms": latency_ms,
+        "knows": bool(answer.get("knows", False)) and not state.fallback,
+        "escalated": StepType.ESCALATION in by_type,
+        "fallback": _fallback(state, answer),
+    }
+    return Receipt(text, sources, data, tokens["prompt_tokens"], tokens["completion_tokens"])
+
+
+def _outputs(state: RunState, definition: WorkflowDefinition, kind: StepType) -> list[Mapping[str, Any]]:
+    of_kind = {step.id for step in definition.steps if step.type is kind}
+    return [state.step(name).output or {} for name in state.done if name in of_kind]
+
+
+def _latest_outputs(state: RunState, definition: WorkflowDefinition) -> dict[StepType, Mapping[str, Any]]:
+    return {kind: found[-1] for kind in StepType if (found := _outputs(state, definition, kind))}
+
+
+def _steps(state: RunState, definition: WorkflowDefinition) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": step.id,
+            "state": shown_status(state, step.id).value,
+            "duration_ms": state.step(step.id).duration_ms,
+        }
+        for step in definition.steps
+    ]
+
+
+def shown_status(state: RunState, step_id: str) -> StepStatus:
+    """Tell a step's state as people see it: what an ended run never came to was skipped."""
+    status = state.step(step_id).status
+    return StepStatus.SKIPPED if status is StepStatus.PENDING and state.status.is_end else status
+
+
+def _fallback(state: RunState, answer: Mapping[str, Any]) -> dict[str, Any] | None:
+    if state.fallback:
+        return {name: state.fallback[name] for name in ("step", "action", "reason")}
+    if answer.get("is_fallback"):
+        return {
+            "step": "",
+            "action": str(answer.get("provider", "")),
+            "reason": answer.get("fallback_reason", ""),
+        }
+    return None

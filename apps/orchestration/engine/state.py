@@ -1,0 +1,266 @@
+"""A run's state as the fold of its facts."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from apps.orchestration.contracts import RunStatus, StepStatus
+
+
+class Kind(enum.StrEnum):
+    """What can happen to a run."""
+
+    RUN_STARTED = "run_started"
+    STEP_SKIPPED = "step_skipped"
+    STEP_INTENDED = "step_intended"
+    STEP_COMPLETED = "step_completed"
+    STEP_FAILED = "step_failed"
+    STEP_UNKNOWN = "step_unknown"
+    STEP_RESOLVED = "step_resolved"
+    FALLBACK_COMPLETED = "fallback_completed"
+    FALLBACK_FAILED = "fallback_failed"
+    CANCEL_REQUESTED = "cancel_requested"
+    COMPENSATION_STARTED = "compensation_started"
+    UNDO_INTENDED = "undo_intended"
+    STEP_UNDONE = "step_undone"
+    UNDO_FAILED = "undo_failed"
+    RETRY_REQUESTED = "retry_requested"
+    RUN_ENDED = "run_ended"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that happened to a run; `data` is plain."""
+
+    kind: Kind
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Undo:
+    """How the undoing of a step stands."""
+
+    action: str = ""
+    attempt: int = 0
+    is_intended: bool = False
+    is_final: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    output: Mapping[str, Any] | None = None
+    error: str = ""
+    retry_in_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class StepState:
+    """How a step stands."""
+
+    status: StepStatus = StepStatus.PENDING
+    attempt: int = 0
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    output: Mapping[str, Any] | None = None
+    error: str = ""
+    retry_in_s: float = 0.0
+    duration_ms: int | None = None
+    condition: Mapping[str, Any] | None = None
+    undo: Undo = Undo()
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Everything a decision needs; `done` lists completed steps in the order of their completion."""
+
+    status: RunStatus = RunStatus.RUNNING
+    input: Mapping[str, Any] = field(default_factory=dict)
+    steps: Mapping[str, StepState] = field(default_factory=dict)
+    done: tuple[str, ...] = ()
+    failed_step: str = ""
+    error: str = ""
+    fallback: Mapping[str, Any] | None = None
+    has_fallback_failed: bool = False
+    is_cancelling: bool = False
+    compensating_because: str = ""
+    retries: int = 0
+
+    def step(self, step_id: str) -> StepState:
+        """Return how a step stands; one that nothing happened to is pending."""
+        return self.steps.get(step_id, StepState())
+
+
+def fold(facts: Iterable[Fact], state: RunState | None = None) -> RunState:
+    """Apply facts in order."""
+    state = state or RunState()
+    for fact in facts:
+        state = _APPLY[fact.kind](state, fact.data)
+    return state
+
+
+def _set(state: RunState, step_id: str, **changes: Any) -> RunState:
+    return replace(state, steps={**state.steps, step_id: replace(state.step(step_id), **changes)})
+
+
+def _set_undo(state: RunState, step_id: str, **changes: Any) -> RunState:
+    return _set(state, step_id, undo=replace(state.step(step_id).undo, **changes))
+
+
+def _started(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, input=data["input"])
+
+
+def _skipped(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return _set(state, data["step"], status=StepStatus.SKIPPED, condition=data.get("condition"))
+
+
+def _intended(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return _set(
+        state,
+        data["step"],
+        status=StepStatus.RUNNING,
+        attempt=data["attempt"],
+        arguments=data["arguments"],
+        condition=data.get("condition") or state.step(data["step"]).condition,
+    )
+
+
+def _completed(state: RunState, data: Mapping[str, Any]) -> RunState:
+    step = data["step"]
+    changed = _set(
+        state,
+        step,
+        status=StepStatus.DONE,
+        attempt=data["attempt"],
+        output=data["output"],
+        duration_ms=data.get("duration_ms"),
+        condition=data.get("condition") or state.step(step).condition,
+        error="",
+    )
+    return replace(changed, done=(*state.done, step))
+
+
+def _failed(state: RunState, data: Mapping[str, Any]) -> RunState:
+    step = data["step"]
+    changed = _set(
+        state,
+        step,
+        status=StepStatus.FAILED,
+        attempt=data["attempt"],
+        error=data["error"],
+        retry_in_s=data.get("retry_in_s", 0.0),
+    )
+    return replace(changed, failed_step=step, error=data["error"]) if data["is_final"] else changed
+
+
+def _unknown(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(_set(state, data["step"], status=StepStatus.UNKNOWN), status=RunStatus.WAITING)
+
+
+def _resolved(state: RunState, data: Mapping[str, Any]) -> RunState:
+    step = data["step"]
+    running = replace(state, status=RunStatus.RUNNING)
+    if data["outcome"] == "done":
+        known = {"step": step, "attempt": state.step(step).attempt, "output": data.get("output") or {}}
+        return _completed(running, known)
+    return _set(running, step, status=StepStatus.PENDING)
+
+
+def _fallback_completed(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, fallback=data)
+
+
+def _fallback_failed(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, has_fallback_failed=True)
+
+
+def _cancel_requested(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, is_cancelling=True)
+
+
+def _compensation_started(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, status=RunStatus.COMPENSATING, compensating_because=data["reason"])
+
+
+def _undo_intended(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return _set_undo(
+        state,
+        data["step"],
+        action=data["action"],
+        attempt=data["attempt"],
+        arguments=data["arguments"],
+        is_intended=True,
+    )
+
+
+def _undone(state: RunState, data: Mapping[str, Any]) -> RunState:
+    step = data["step"]
+    noted = _set_undo(
+        state,
+        step,
+        action=data["action"],
+        attempt=data["attempt"],
+        output=data["output"],
+        is_intended=False,
+        error="",
+    )
+    return _set(noted, step, status=StepStatus.UNDONE)
+
+
+def _undo_failed(state: RunState, data: Mapping[str, Any]) -> RunState:
+    step, is_final = data["step"], data["is_final"]
+    noted = _set_undo(
+        state,
+        step,
+        action=data["action"],
+        attempt=data["attempt"],
+        error=data["error"],
+        retry_in_s=data.get("retry_in_s", 0.0),
+        is_intended=False,
+        is_final=is_final,
+    )
+    return _set(noted, step, status=StepStatus.STUCK) if is_final else noted
+
+
+def _retry_requested(state: RunState, data: Mapping[str, Any]) -> RunState:
+    """Give what failed its attempts back: a stuck compensation goes on, else the failed step does."""
+    stuck = [name for name, step in state.steps.items() if step.status is StepStatus.STUCK]
+    again = replace(state, retries=state.retries + 1)
+    if stuck:
+        for name in stuck:
+            again = _set(again, name, status=StepStatus.DONE, undo=Undo())
+        return replace(again, status=RunStatus.COMPENSATING)
+    if state.failed_step:
+        again = _set(again, state.failed_step, status=StepStatus.PENDING, attempt=0, retry_in_s=0.0)
+    return replace(
+        again,
+        status=RunStatus.RUNNING,
+        failed_step="",
+        error="",
+        fallback=None,
+        has_fallback_failed=False,
+        compensating_because="",
+    )
+
+
+def _ended(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, status=RunStatus(data["status"]))
+
+
+_APPLY: dict[Kind, Callable[[RunState, Mapping[str, Any]], RunState]] = {
+    Kind.RUN_STARTED: _started,
+    Kind.STEP_SKIPPED: _skipped,
+    Kind.STEP_INTENDED: _intended,
+    Kind.STEP_COMPLETED: _completed,
+    Kind.STEP_FAILED: _failed,
+    Kind.STEP_UNKNOWN: _unknown,
+    Kind.STEP_RESOLVED: _resolved,
+    Kind.FALLBACK_COMPLETED: _fallback_completed,
+    Kind.FALLBACK_FAILED: _fallback_failed,
+    Kind.CANCEL_REQUESTED: _cancel_requested,
+    Kind.COMPENSATION_STARTED: _compensation_started,
+    Kind.UNDO_INTENDED: _undo_intended,
+    Kind.STEP_UNDONE: _undone,
+    Kind.UNDO_FAILED: _undo_failed,
+    Kind.RETRY_REQUESTED: _retry_requested,
+    Kind.RUN_ENDED: _ended,
+}

@@ -1,0 +1,51 @@
+"""Reactions to what happened elsewhere, in the writer's own transaction."""
+
+from __future__ import annotations
+
+import structlog
+
+from apps.conversations.events import MessageReceived
+from apps.events.contracts import DomainEvent
+from apps.orchestration.definitions.selectors import find_triggered
+from apps.orchestration.services import create_run, publish_shipped_workflows
+from apps.tenants.context import current_tenant
+from apps.tenants.events import TenantProvisioned
+
+DEFAULT_WORKFLOW = "customer_support_workflow"
+log = structlog.get_logger(__name__)
+
+
+def on_message_received(event: DomainEvent) -> None:
+    """Create the run that answers a message, together with the message itself."""
+    assert isinstance(event, MessageReceived)
+    tenant = current_tenant()
+    if event.run_id is None or tenant is None:
+        return
+    definition = find_triggered(tenant=tenant, event="message_received", preferred=DEFAULT_WORKFLOW)
+    if definition is None:
+        log.warning("no_workflow_for_messages", tenant_id=str(tenant.id))
+        return
+    create_run(
+        tenant=tenant,
+        definition=definition,
+        input={
+            "text": event.text,
+            "channel": event.channel,
+            "seq": event.seq,
+            "customer_id": event.customer_id and str(event.customer_id),
+            "conversation_id": str(event.conversation_id),
+            "message_id": str(event.message_id),
+        },
+        run_id=event.run_id,
+        conversation_id=event.conversation_id,
+        message_id=event.message_id,
+        claim_inline=event.run_inline,
+    )
+
+
+def on_tenant_provisioned(event: DomainEvent) -> None:
+    """Give a new tenant the workflows that come with the product."""
+    assert isinstance(event, TenantProvisioned)
+    tenant = current_tenant()
+    assert tenant is not None
+    publish_shipped_workflows(tenant=tenant)

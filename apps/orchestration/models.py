@@ -1,0 +1,66 @@
+"""Durable runs and their history."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.orchestration.contracts import RunStatus
+from apps.tenants.orm import TenantModel
+
+
+class AgentRun(TenantModel):
+    """One run of one workflow version.
+
+    `due_at` is the moment from which any worker may claim the run: its creation, its wake-up, or the
+    end of the present lease; NULL means that it is at rest. `version` is the seq of its last event.
+    `lease_epoch` grows with each claim and fences the writes of whoever held the lease before;
+    `claims` counts claims since the last progress.
+    """
+
+    workflow_name = models.CharField(max_length=63)
+    workflow_version = models.CharField(max_length=40)
+    workflow_hash = models.CharField(max_length=64)
+    status = models.CharField(
+        max_length=20, choices=[(s.value, s.value) for s in RunStatus], default=RunStatus.RUNNING.value
+    )
+    input = models.JSONField(default=dict)
+    output = models.JSONField(null=True)
+    error = models.TextField(blank=True)
+    conversation_id = models.UUIDField(null=True)
+    message_id = models.UUIDField(null=True)
+    version = models.PositiveIntegerField(default=0)
+    lease_epoch = models.PositiveIntegerField(default=0)
+    lease_owner = models.CharField(max_length=80, blank=True)
+    claims = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, db_default=Now())
+    cancel_requested_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant_id", "due_at"], condition=Q(due_at__isnull=False), name="run_due"),
+            models.Index(fields=["tenant_id", "-created_at", "-id"], name="run_newest"),
+            models.Index(
+                fields=["conversation_id"],
+                condition=Q(conversation_id__isnull=False),
+                name="run_conversation",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(due_at__isnull=False) | ~Q(status__in=["running", "compensating"]),
+                name="run_at_rest_or_due",
+            )
+        ]
+
+
+class RunEvent(models.Model):
+    """One fact of a run's history; never changed, its state is the fold of all of them."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "run_id", "seq")
+    tenant_id = models.UUIDField(editable=False)
+    run_id = models.UUIDField()
+    seq = models.PositiveIntegerField()
+    kind = models.CharField(max_length=40)
+    data = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())

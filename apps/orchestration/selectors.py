@@ -1,0 +1,132 @@
+"""Read runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from apps.orchestration.contracts import RunEventView, RunStatus, RunView, StepStatus, StepView
+from apps.orchestration.definitions.contracts import StepDefinition, WorkflowDefinition
+from apps.orchestration.definitions.selectors import get_definition
+from apps.orchestration.engine.journal import plain, read_facts
+from apps.orchestration.engine.receipts import shown_status
+from apps.orchestration.engine.state import RunState, StepState, fold
+from apps.orchestration.models import AgentRun, RunEvent
+from apps.resilience.errors import NotFoundError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+
+def get_run(*, tenant: TenantRef, run_id: UUID) -> RunView:
+    """Return a run with its steps, computed from its events; raises NotFoundError."""
+    with in_tenant(tenant):
+        run = AgentRun.objects.filter(id=run_id).first()
+        if run is None:
+            raise NotFoundError("There is no such run.")
+        definition = get_definition(tenant=tenant, digest=run.workflow_hash)
+        state = fold(read_facts(run))
+        return dataclasses.replace(summarise(run), steps=_step_views(state, definition))
+
+
+def list_runs(
+    *,
+    tenant: TenantRef,
+    status: str | None = None,
+    workflow: str | None = None,
+    conversation_id: UUID | None = None,
+    limit: int = 100,
+) -> list[RunView]:
+    """Return runs, newest first, without their steps."""
+    with in_tenant(tenant):
+        runs = filter_runs(status=status, workflow=workflow, conversation_id=conversation_id)
+        return [summarise(run) for run in runs[:limit]]
+
+
+def filter_runs(
+    *, status: str | None = None, workflow: str | None = None, conversation_id: UUID | None = None
+) -> QuerySet[AgentRun]:
+    """Choose runs, newest first, in the caller's transaction of its tenant."""
+    wanted = {"status": status, "workflow_name": workflow, "conversation_id": conversation_id}
+    chosen = {name: value for name, value in wanted.items() if value}
+    return AgentRun.objects.filter(**chosen).order_by("-created_at", "-id")
+
+
+def list_run_events(
+    *, tenant: TenantRef, run_id: UUID, after_seq: int = 0, limit: int = 500
+) -> list[RunEventView]:
+    """Return a run's recorded events in order; raises NotFoundError."""
+    with in_tenant(tenant):
+        if not AgentRun.objects.filter(id=run_id).exists():
+            raise NotFoundError("There is no such run.")
+        rows = RunEvent.objects.filter(run_id=run_id, seq__gt=after_seq).order_by("seq")[:limit]
+        return [RunEventView(row.seq, row.kind, row.data, row.created_at) for row in rows]
+
+
+def is_under_way(*, tenant: TenantRef, run_id: UUID) -> bool:
+    """Tell whether something will still happen to a run by itself."""
+    with in_tenant(tenant):
+        return AgentRun.objects.filter(id=run_id, due_at__isnull=False).exists()
+
+
+def show_run(view: RunView) -> dict[str, Any]:
+    """Return a run as the API shows it."""
+    shown: dict[str, Any] = plain(dataclasses.asdict(view))
+    return shown
+
+
+def summarise(run: AgentRun) -> RunView:
+    """Shape a run without reading its events."""
+    return RunView(
+        id=run.id,
+        workflow=run.workflow_name,
+        version=run.workflow_version,
+        hash=run.workflow_hash,
+        status=RunStatus(run.status),
+        input=run.input,
+        output=run.output,
+        error=run.error,
+        conversation_id=run.conversation_id,
+        message_id=run.message_id,
+        created_at=run.created_at,
+        finished_at=run.finished_at,
+        due_at=run.due_at,
+        is_cancelling=run.cancel_requested_at is not None and run.finished_at is None,
+    )
+
+
+def _step_views(state: RunState, definition: WorkflowDefinition) -> list[StepView]:
+    return [_step_view(step, state) for step in definition.steps]
+
+
+def _step_view(step: StepDefinition, state: RunState) -> StepView:
+    known = state.step(step.id)
+    return StepView(
+        id=step.id,
+        type=step.type.value,
+        state=shown_status(state, step.id),
+        tool=step.tool,
+        attempts=known.attempt,
+        duration_ms=known.duration_ms,
+        output=dict(known.output) if known.output is not None else None,
+        error=known.error,
+        condition=dict(known.condition) if known.condition else None,
+        undo=_undo(known),
+    )
+
+
+def _undo(step: StepState) -> dict[str, Any] | None:
+    undo = step.undo
+    if not undo.action:
+        return None
+    state = StepStatus.DONE if step.status is StepStatus.UNDONE else StepStatus.RUNNING
+    state = StepStatus.STUCK if step.status is StepStatus.STUCK else state
+    return {
+        "action": undo.action,
+        "state": state.value,
+        "attempts": undo.attempt,
+        "output": dict(undo.output) if undo.output is not None else None,
+        "error": undo.error,
+    }

@@ -1,0 +1,290 @@
+"""Start, execute and steer runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils.module_loading import import_string
+from uuid_utils.compat import uuid7
+
+from apps.events.services import publish
+from apps.orchestration import events, selectors
+from apps.orchestration.contracts import RunStatus, RunView, StepStatus
+from apps.orchestration.definitions.contracts import WorkflowDefinition
+from apps.orchestration.definitions.selectors import find_published, get_definition, get_tool_settings
+from apps.orchestration.definitions.services import publish_shipped_workflows
+from apps.orchestration.engine import leases
+from apps.orchestration.engine.births import BIRTHS, Claim
+from apps.orchestration.engine.execution import Execution
+from apps.orchestration.engine.giving_up import give_up
+from apps.orchestration.engine.inputs import check_input
+from apps.orchestration.engine.journal import Journal, append_fact, plain, read_facts
+from apps.orchestration.engine.state import Fact, Kind, fold
+from apps.orchestration.models import AgentRun, RunEvent
+from apps.orchestration.ports import DeltaSink, RunHint
+from apps.resilience.errors import ConflictError, NotFoundError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+from apps.tenants.selectors import get_tenant
+
+__all__ = [
+    "cancel_run",
+    "execute_or_await",
+    "execute_run",
+    "publish_shipped_workflows",
+    "resolve_step",
+    "retry_run",
+    "start_run",
+    "sweep_due_runs",
+]
+log = structlog.get_logger(__name__)
+POLL_S = 0.05
+
+
+def start_run(
+    *,
+    tenant: TenantRef,
+    workflow_name: str,
+    input: dict[str, Any],  # noqa: A002
+    run_id: UUID | None = None,
+    conversation_id: UUID | None = None,
+    message_id: UUID | None = None,
+    claim_inline: bool = False,
+) -> RunView:
+    """Create a run of the published version, in the caller's transaction if there is one.
+
+    With `claim_inline` this process holds the run's lease from its birth and has to execute it;
+    else a worker is told after the commit. Raises NotFoundError, InvalidInput.
+    """
+    with in_tenant(tenant):
+        definition = find_published(tenant=tenant, name=workflow_name)
+        run = create_run(
+            tenant=tenant,
+            definition=definition,
+            input=check_input(definition, input),
+            run_id=run_id,
+            conversation_id=conversation_id,
+            message_id=message_id,
+            claim_inline=claim_inline,
+        )
+        return selectors.get_run(tenant=tenant, run_id=run.id)
+
+
+def create_run(
+    *,
+    tenant: TenantRef,
+    definition: WorkflowDefinition,
+    input: dict[str, Any],  # noqa: A002
+    run_id: UUID | None = None,
+    conversation_id: UUID | None = None,
+    message_id: UUID | None = None,
+    claim_inline: bool = False,
+) -> AgentRun:
+    """Insert a run with its first fact, in the caller's transaction of its tenant."""
+    given = plain(input)
+    run = AgentRun(
+        id=run_id or uuid7(),
+        workflow_name=definition.name,
+        workflow_version=definition.version,
+        workflow_hash=definition.hash,
+        input=given,
+        conversation_id=conversation_id,
+        message_id=message_id,
+        version=1,
+    )
+    if claim_inline:
+        run.lease_epoch, run.claims, run.lease_owner = 1, 1, leases.owner_name()
+        run.due_at = leases.seconds_from_now(leases.LEASE_S)  # type: ignore[assignment]
+    run.save(force_insert=True)
+    fact = Fact(Kind.RUN_STARTED, {"input": given, "workflow": definition.name, "hash": definition.hash})
+    RunEvent.objects.create(
+        tenant_id=tenant.id, run_id=run.id, seq=1, kind=fact.kind.value, data=dict(fact.data)
+    )
+    carried = {"tenant_id": tenant.id, "run_id": run.id, "conversation_id": conversation_id}
+    publish(events.RunStarted(**carried, workflow=definition.name, hash=definition.hash))  # type: ignore[arg-type]
+    if claim_inline:
+        lease = leases.Lease(tenant.id, run.id, epoch=1)
+        BIRTHS.add(Claim(run, fold([fact]), lease, get_tool_settings(tenant=tenant)))
+    else:
+        _hint_on_commit(tenant, run.id)
+    return run
+
+
+def execute_run(*, tenant: TenantRef, run_id: UUID, stop_after_s: float | None = None) -> bool:
+    """Claim a run and execute it until it rests; False when there was nothing to claim.
+
+    With `stop_after_s` the run is handed to a worker between two steps once that time is over.
+    """
+    claim = BIRTHS.take(run_id) or _claim(tenant, run_id)
+    if claim is None:
+        return False
+    try:
+        _execute(tenant, claim, stop_after_s)
+    except Exception:
+        # The lease is left to expire: whatever broke here gets a rest before the next attempt.
+        log.exception("run_execution_broke", run_id=str(run_id), tenant_id=str(tenant.id))
+    return True
+
+
+def execute_or_await(*, tenant: TenantRef, run_id: UUID, wait_s: float) -> None:
+    """Execute a run here, or wait until it rests when another has it; at most about `wait_s` seconds."""
+    end = time.monotonic() + wait_s
+    if execute_run(tenant=tenant, run_id=run_id, stop_after_s=wait_s):
+        return
+    while time.monotonic() < end:
+        if not selectors.is_under_way(tenant=tenant, run_id=run_id):
+            return
+        time.sleep(min(POLL_S, max(0.0, end - time.monotonic())))
+
+
+def sweep_due_runs(
+    *, limit: int, per_tenant: int = 4, submit: Callable[[Callable[[], bool]], Any] | None = None
+) -> int:
+    """Execute due runs of all tenants, without the broker; returns how many were found.
+
+    `submit` may hand each to a thread; a run that another worker has by then is skipped.
+    """
+    found = leases.find_due_runs(limit=limit, per_tenant=per_tenant)
+    for tenant_id, run_id in found:
+        try:
+            tenant = get_tenant(tenant_id=tenant_id)
+        except NotFoundError:
+            log.warning("run_without_tenant", run_id=str(run_id))
+            continue
+        work = partial(execute_run, tenant=tenant, run_id=run_id)
+        (submit or (lambda call: call()))(work)
+    return len(found)
+
+
+def cancel_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
+    """Ask a run to stop: what it has done is undone, where that is declared. Raises ConflictError at its end.
+
+    Whoever executes it sees the wish at the next commit.
+    """
+    with in_tenant(tenant):
+        run = _locked(run_id)
+        if RunStatus(run.status).is_end:
+            raise ConflictError(f"The run has ended already: it is {run.status}.")
+        if run.cancel_requested_at is None:
+            idle = {"due_at": Now()} if run.lease_owner == "" else {}
+            AgentRun.objects.filter(id=run_id).update(cancel_requested_at=Now(), **idle)
+        if run.status == RunStatus.WAITING:
+            raise ConflictError("The outcome of a step is unknown; say first whether it was done.")
+        _hint_on_commit(tenant, run_id)
+        return selectors.get_run(tenant=tenant, run_id=run_id)
+
+
+def retry_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
+    """Let a failed run, or a compensation that is stuck, go on; raises ConflictError for any other."""
+    with in_tenant(tenant):
+        run = _locked(run_id)
+        if run.status not in (RunStatus.FAILED, RunStatus.COMPENSATION_FAILED):
+            raise ConflictError(
+                f"Only a failed run or a failed compensation can be retried; this run is {run.status}."
+            )
+        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None, output=None)
+        _hint_on_commit(tenant, run_id)
+        return selectors.get_run(tenant=tenant, run_id=run_id)
+
+
+def resolve_step(
+    *,
+    tenant: TenantRef,
+    run_id: UUID,
+    step_id: str,
+    is_done: bool,
+    output: dict[str, Any] | None = None,
+    actor: str = "",
+) -> RunView:
+    """Say whether the step whose outcome was lost took effect; the run goes on from there.
+
+    Raises ConflictError when the step's outcome is not unknown.
+    """
+    with in_tenant(tenant):
+        run = _locked(run_id)
+        state = fold(read_facts(run))
+        if state.step(step_id).status is not StepStatus.UNKNOWN:
+            raise ConflictError(f"The outcome of {step_id!r} is not unknown.")
+        outcome = "done" if is_done else "not_done"
+        append_fact(
+            run,
+            Kind.STEP_RESOLVED,
+            {"step": step_id, "outcome": outcome, "output": output or {}, "by": actor},
+        )
+        _hint_on_commit(tenant, run_id)
+        return selectors.get_run(tenant=tenant, run_id=run_id)
+
+
+def _locked(run_id: UUID) -> AgentRun:
+    run = AgentRun.objects.select_for_update().filter(id=run_id).first()
+    if run is None:
+        raise NotFoundError("There is no such run.")
+    return run
+
+
+def _claim(tenant: TenantRef, run_id: UUID) -> Claim | None:
+    asked_at = time.monotonic()
+    with in_tenant(tenant):
+        run = leases.claim_run(run_id)
+        if run is None:
+            return None
+        state = fold(read_facts(run))
+        lease = leases.Lease(tenant.id, run.id, run.lease_epoch, renewed_at=asked_at)
+        return Claim(run, state, lease, get_tool_settings(tenant=tenant))
+
+
+def _execute(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> None:
+    journal = Journal(tenant, claim.run, claim.lease, claim.state)
+    journal.is_cancel_requested = claim.run.cancel_requested_at is not None
+    definition = get_definition(tenant=tenant, digest=claim.run.workflow_hash)
+    with leases.KEEPER.keep(claim.lease):
+        if claim.run.claims > leases.MAX_CLAIMS:
+            give_up(journal, definition, claim.settings)
+        Execution(
+            journal=journal,
+            definition=definition,
+            settings=claim.settings,
+            emit=_emitter(tenant, claim.run),
+            stop_at=None if stop_after_s is None else time.monotonic() + stop_after_s,
+            on_stop=lambda: _hint().send(tenant_id=tenant.id, run_id=claim.run.id),
+        ).run()
+
+
+def _emitter(tenant: TenantRef, run: AgentRun) -> Callable[[str], None]:
+    conversation_id = run.conversation_id
+    if conversation_id is None:
+        return lambda text: None
+    sent = 0
+
+    def emit(text: str) -> None:
+        nonlocal sent
+        _deltas().emit(
+            tenant_id=tenant.id, conversation_id=conversation_id, reply_id=str(run.id), offset=sent, text=text
+        )
+        sent += len(text)
+
+    return emit
+
+
+def _hint_on_commit(tenant: TenantRef, run_id: UUID) -> None:
+    transaction.on_commit(lambda: _hint().send(tenant_id=tenant.id, run_id=run_id), robust=True)
+
+
+@cache
+def _hint() -> RunHint:
+    hint: RunHint = import_string(settings.RUN_HINT)()
+    return hint
+
+
+@cache
+def _deltas() -> DeltaSink:
+    sink: DeltaSink = import_string(settings.DELTA_SINK)()
+    return sink

@@ -1,0 +1,1 @@
+"""What each type of step does; tools are in `apps.orchestration.tools`."""

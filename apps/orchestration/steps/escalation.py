@@ -1,0 +1,38 @@
+"""Escalation step: hands the conversation to a human, in the transaction of the step's result."""
+
+from __future__ import annotations
+
+from apps.conversations.services import open_escalation
+from apps.orchestration.steps.context import Output, StepContext, StepFailed
+
+HANDOVER = "I have passed this conversation on to a member of our team, who will take over from here."
+
+
+def escalate(context: StepContext) -> Output:
+    """Open an escalation for the conversation, with the route's reasons; idempotent by the effect's key."""
+    if context.conversation_id is None:
+        raise StepFailed("only a run of a conversation can be escalated", is_retryable=False)
+    queue = str(context.arguments.get("escalation_queue", "default"))
+    reason = str(context.arguments.get("reason") or _reason(context))
+    escalation = open_escalation(
+        tenant=context.tenant,
+        conversation_id=context.conversation_id,
+        run_id=context.run_id,
+        reason=reason,
+        queue=queue,
+        effect_key=context.effect_key,
+    )
+    return {
+        "escalation_id": str(escalation.id),
+        "queue": queue,
+        "reason": reason,
+        "notification_channels": list(context.arguments.get("notification_channels", [])),
+        "handover": str(context.arguments.get("message") or HANDOVER),
+    }
+
+
+def _reason(context: StepContext) -> str:
+    intent, confidence = context.find("intent"), context.find("confidence")
+    if intent is None:
+        return "the workflow asks for a person"
+    return f"{intent} with confidence {float(confidence or 0):.2f}"

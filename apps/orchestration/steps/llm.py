@@ -1,0 +1,92 @@
+"""LLM step: writes the reply from what the earlier steps found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from apps.inference.contracts import ChatRequest, ChatResult, ChatTurn, Citation, Fact, ModelError, Source
+from apps.inference.services import answer_extractively, complete_chat
+from apps.orchestration.steps.context import Output, StepContext
+from apps.orchestration.steps.history import read_history
+
+TIMEOUT_S = 30.0
+log = structlog.get_logger(__name__)
+
+
+def write_reply(context: StepContext) -> Output:
+    """Write the reply, streaming it; when the model's server fails, answer from the sources and say so."""
+    request = _request(context)
+    emitted: list[str] = []
+
+    def emit(text: str) -> None:
+        emitted.append(text)
+        context.emit(text)
+
+    reason = ""
+    try:
+        result = complete_chat(tenant=context.tenant, request=request, on_delta=emit)
+    except ModelError as error:
+        reason = f"{type(error).__name__}: {error}"
+        log.warning("model_failed", run_id=str(context.run_id), reason=reason)
+        # Pieces of a broken answer were shown already: the stored reply replaces them.
+        result = answer_extractively(tenant=context.tenant, request=request)
+    handover = str(context.find("handover") or "")
+    if handover:
+        context.emit(f" {handover}" if emitted else handover)
+    return _output(result, handover, reason)
+
+
+def _request(context: StepContext) -> ChatRequest:
+    arguments = context.arguments
+    turns = [*read_history(context, int(arguments.get("history", 8))), ChatTurn("user", context.text)]
+    settings = {name: arguments[name] for name in ("temperature", "max_tokens") if name in arguments}
+    return ChatRequest(
+        model=context.model or str(context.find("model") or ""),
+        turns=tuple(turns),
+        system_prompt=_system_prompt(context),
+        sources=tuple(_sources(context)),
+        facts=tuple(_facts(context)),
+        timeout_s=context.timeout_s or TIMEOUT_S,
+        **settings,
+    )
+
+
+def _system_prompt(context: StepContext) -> str:
+    prompt = str(context.arguments.get("system_prompt", ""))
+    if context.find("handover"):
+        prompt += (
+            "\nA human colleague takes this conversation over; the customer is told so after your answer."
+            " Do not promise anything on the colleague's behalf."
+        )
+    return prompt.strip()
+
+
+def _sources(context: StepContext) -> Iterator[Source]:
+    for output in context.outputs.values():
+        for raw in output.get("sources", ()):
+            ids = {"document_id": UUID(raw["document_id"]), "chunk_id": UUID(raw["chunk_id"])}
+            yield Source(**{**raw, **ids})
+
+
+def _facts(context: StepContext) -> Iterator[Fact]:
+    for output in context.outputs.values():
+        for raw in output.get("facts", ()):
+            yield Fact(raw["kind"], raw["text"], raw.get("data", {}))
+
+
+def _output(result: ChatResult, handover: str, reason: str) -> Output:
+    own = dataclasses.asdict(result)
+    text = f"{result.text} {handover}".strip()
+    is_fallback = bool(reason) or result.is_fallback
+    fields: dict[str, Any] = {"text": text, "is_fallback": is_fallback, "fallback_reason": reason}
+    return {**own, **fields, "citations": [_citation(citation) for citation in result.citations]}
+
+
+def _citation(citation: Citation) -> dict[str, Any]:
+    ids = {"document_id": str(citation.document_id), "chunk_id": str(citation.chunk_id)}
+    return {**dataclasses.asdict(citation), **ids}

@@ -1,0 +1,49 @@
+from typing import Any
+
+import pytest
+
+from apps.orchestration.definitions import services as definitions
+from apps.orchestration.definitions.contracts import VersionView
+from apps.tenants.contracts import TenantRef
+
+
+@pytest.fixture
+def publish():
+    """Publish a workflow of the given steps (YAML lines at the steps' indentation) and return its version."""
+
+    def publish(tenant: TenantRef, steps: str, rest: str = "", name: str = "w") -> VersionView:
+        source = f'name: "{name}"\nversion: "1"\nsteps:\n{steps}\n{rest}'
+        definitions.save_draft(tenant=tenant, source=source)
+        return definitions.publish_workflow(tenant=tenant, name=name)
+
+    return publish
+
+
+@pytest.fixture(autouse=True)
+def deltas(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Collect pieces of replies instead of sending them to sockets."""
+    from apps.orchestration import services
+
+    collected: list[dict[str, Any]] = []
+
+    class Sink:
+        def emit(self, **piece: Any) -> None:
+            collected.append(piece)
+
+    monkeypatch.setattr(services, "_deltas", Sink)
+    return collected
+
+
+@pytest.fixture
+def no_hints(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Collect hints instead of sending them."""
+    from apps.orchestration import services
+
+    sent: list[Any] = []
+
+    class Hint:
+        def send(self, **ids: Any) -> None:
+            sent.append(ids)
+
+    monkeypatch.setattr(services, "_hint", Hint)
+    return sent
