@@ -6,6 +6,7 @@ class AiaasConfig(AppConfig):
     label = "aiaas"
 
     def ready(self) -> None:
+        import aiaas.celery  # every process sends its hints through this app  # noqa: F401
         from aiaas.observability.tracing import start_tracing
 
         start_tracing()

@@ -4,9 +4,15 @@ from apps.events.contracts import Consumer
 
 # Called in the writer's own transaction, in this order: an exception undoes the writer's work.
 IN_TRANSACTION: dict[str, list[str]] = {
-    "agent.tenant.provisioned": ["apps.billing.handlers.on_tenant_provisioned"],
+    "agent.tenant.provisioned": [
+        "apps.billing.handlers.on_tenant_provisioned",
+        "apps.orchestration.handlers.on_tenant_provisioned",
+    ],
     "agent.document.indexed": ["apps.billing.handlers.on_document_indexed"],
-    "agent.message.received": ["apps.realtime.handlers.on_message_stored"],
+    "agent.message.received": [
+        "apps.orchestration.handlers.on_message_received",
+        "apps.realtime.handlers.on_message_stored",
+    ],
     "agent.message.sent": ["apps.realtime.handlers.on_message_stored"],
     "agent.conversation.reopened": ["apps.realtime.handlers.on_state_changed"],
     "agent.conversation.taken_over": ["apps.realtime.handlers.on_state_changed"],

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import connections
 
 from apps.resilience.errors import NotFoundError
-from apps.tenants.context import APP, OWNER, in_tenant
+from apps.tenants.context import APP, OWNER, in_platform, in_tenant
 from apps.tenants.contracts import MembershipView, Role, TenantRef, WidgetKeyView
 from apps.tenants.models import ApiKey, AuditEvent, Tenant, User, WidgetKey
 from apps.tenants.secrets import unseal
@@ -37,6 +37,13 @@ def get_tenant(*, slug: str | None = None, tenant_id: UUID | None = None) -> Ten
 def list_all_tenants() -> list[TenantRef]:
     """Return every tenant; with the owner's connection, so for commands only."""
     return [tenant.ref for tenant in Tenant.objects.using(OWNER).order_by("slug")]
+
+
+def list_active_tenants() -> list[TenantRef]:
+    """Return every active tenant; with the platform's connection, for jobs that visit each of them."""
+    with in_platform() as alias, connections[alias].cursor() as cursor:
+        cursor.execute("SELECT id, slug, schema_name FROM list_active_tenants()")
+        return [TenantRef(id=row[0], slug=row[1], schema=row[2]) for row in cursor.fetchall()]
 
 
 def list_memberships(*, user_id: UUID) -> list[MembershipView]:

@@ -1,0 +1,13 @@
+"""Every periodic job of the product, on one page.
+
+Runs themselves are not scheduled here: each worker sweeps for due ones (`workers.sweeper`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SCHEDULE: dict[str, dict[str, Any]] = {
+    "take up documents whose hint or worker was lost": {"task": "workers.tasks.sweep", "schedule": 15.0},
+    "delete what is kept only for a time": {"task": "workers.tasks.purge", "schedule": 3600.0},
+}

@@ -1,0 +1,57 @@
+"""Celery's doorways: load, call a service."""
+
+from __future__ import annotations
+
+import datetime as dt
+from uuid import UUID
+
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutdown
+
+from apps.events import outbox
+from apps.gateway.idempotency import purge_records
+from apps.ingestion import services as ingestion
+from apps.orchestration import services as orchestration
+from apps.tenants.selectors import get_tenant, list_active_tenants
+from workers.sweeper import Sweeper
+
+IDEMPOTENCY_KEPT = dt.timedelta(days=2)
+_sweeper = Sweeper()
+
+
+@shared_task(name="workers.tasks.execute_run")
+def execute_run(tenant_id: str, run_id: str) -> None:
+    """Execute a run that is due; the message is only a hint, a lost one costs a second."""
+    orchestration.execute_run(tenant=get_tenant(tenant_id=UUID(tenant_id)), run_id=UUID(run_id))
+
+
+@shared_task(name="workers.tasks.process_document")
+def process_document(tenant_id: str, document_id: str) -> None:
+    """Turn a stored document into searchable chunks."""
+    ingestion.process_document(tenant=get_tenant(tenant_id=UUID(tenant_id)), document_id=UUID(document_id))
+
+
+@shared_task(name="workers.tasks.sweep")
+def sweep() -> None:
+    """Take up every tenant's documents whose hint or worker was lost; runs have their own sweep."""
+    for tenant in list_active_tenants():
+        ingestion.sweep_due_documents(tenant=tenant)
+
+
+@shared_task(name="workers.tasks.purge")
+def purge() -> None:
+    """Delete events that no stream would hold any more, and answers to writes that nobody repeats."""
+    outbox.purge_published()
+    purge_records(older_than=IDEMPOTENCY_KEPT)
+
+
+@worker_ready.connect
+def begin_sweeping(**_: object) -> None:
+    """Sweep for due runs as long as the worker lives."""
+    _sweeper.start()
+
+
+@worker_shutdown.connect
+def end_sweeping(**_: object) -> None:
+    """Let go of the sweep; what it has claimed goes back by its lease."""
+    _sweeper.stop()
