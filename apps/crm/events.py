@@ -34,8 +34,8 @@ class OrdersImported(DomainEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderStatusChanged(DomainEvent):
-    """What every step of an order's life tells."""
+class StatusChange:
+    """What the events of an order's life have in common."""
 
     order_id: UUID
     number: str
@@ -46,37 +46,37 @@ class OrderStatusChanged(DomainEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderHeld(OrderStatusChanged):
+class OrderHeld(StatusChange, DomainEvent):
     type: ClassVar[str] = "agent.order.held"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderReleased(OrderStatusChanged):
+class OrderReleased(StatusChange, DomainEvent):
     type: ClassVar[str] = "agent.order.released"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderCancelled(OrderStatusChanged):
+class OrderCancelled(StatusChange, DomainEvent):
     type: ClassVar[str] = "agent.order.cancelled"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderReinstated(OrderStatusChanged):
+class OrderReinstated(StatusChange, DomainEvent):
     type: ClassVar[str] = "agent.order.reinstated"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderShipped(OrderStatusChanged):
+class OrderShipped(StatusChange, DomainEvent):
     type: ClassVar[str] = "agent.order.shipped"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderDelivered(OrderStatusChanged):
+class OrderDelivered(StatusChange, DomainEvent):
     type: ClassVar[str] = "agent.order.delivered"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderRefunded(OrderStatusChanged):
+class OrderRefunded(StatusChange, DomainEvent):
     type: ClassVar[str] = "agent.order.refunded"
 
 

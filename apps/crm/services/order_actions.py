@@ -1,7 +1,7 @@
 """What happens to an order in its life; each effect once, by its key."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -12,12 +12,13 @@ from apps.crm import events, validation
 from apps.crm.contracts import OrderStatus, OrderView
 from apps.crm.models import Order, OrderAction
 from apps.crm.transitions import OrderActionKind, Standing, TransitionRefused, next_standing
+from apps.events.contracts import DomainEvent
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
-EVENTS: dict[OrderActionKind, type[events.OrderStatusChanged]] = {
+EVENTS: dict[OrderActionKind, Callable[..., DomainEvent]] = {
     OrderActionKind.HOLD: events.OrderHeld,
     OrderActionKind.RELEASE: events.OrderReleased,
     OrderActionKind.CANCEL: events.OrderCancelled,
