@@ -1,6 +1,7 @@
 """Many senders at once, each on a connection of its own."""
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -109,12 +110,39 @@ def test_one_agent_gets_what_two_claim(live_db, acme):
 
 
 def test_calls_for_a_person_at_the_same_moment_are_one(live_db, acme):
-    conversation = services.open_conversation(tenant=acme, channel="api")
-    jobs = [
-        lambda key=f"e{n % 2}": services.open_escalation(
-            tenant=acme, conversation_id=conversation.id, reason="angry", effect_key=key
+    conversations = [services.open_conversation(tenant=acme, channel="api") for _ in range(10)]
+
+    def calling(conversation, key):
+        return lambda: services.open_escalation(
+            tenant=acme, conversation_id=conversation.id, reason="angry", effect_key=f"{conversation.id}{key}"
         )
-        for n in range(6)
-    ]
-    assert len({escalation.id for escalation in at_once(jobs, senders=6)}) == 1
-    assert len(told(acme, "agent.escalation.opened")) == 1
+
+    jobs = [calling(conversation, n % 2) for conversation in conversations for n in range(6)]
+    assert len({escalation.id for escalation in at_once(jobs, senders=6)}) == 10
+    assert len(told(acme, "agent.escalation.opened")) == 10
+
+
+def test_a_message_sees_what_it_waited_for(live_db, acme):
+    """A message that waits for a closing reopens the conversation and tells so."""
+    conversation = services.open_conversation(tenant=acme, channel="api")
+    with ThreadPoolExecutor(1) as pool:
+        with in_tenant(acme):
+            services.close_conversation(tenant=acme, conversation_id=conversation.id, actor="user:1")
+            waiting = pool.submit(at_once, [receiving(acme, conversation, "c1")], 1)
+            wait_until(is_somebody_waiting)
+        waiting.result()
+    assert selectors.get_conversation(tenant=acme, conversation_id=conversation.id).status == "open"
+    assert len(told(acme, "agent.conversation.reopened")) == 1
+
+
+def wait_until(is_so, timeout_s=10.0) -> None:
+    ends_at = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < ends_at, "nobody waits"
+        time.sleep(0.01)
+
+
+def is_somebody_waiting() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone()[0] > 0
