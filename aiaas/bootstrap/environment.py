@@ -70,7 +70,7 @@ class Environment:
         say(f"making .venv with Python {sys.version.split()[0]}")
         # From inside .venv the interpreter that it was made with: `--clear` takes our own away.
         maker = getattr(sys, "_base_executable", sys.executable)
-        command = [maker, "-m", "venv", "--clear", "--without-pip", str(self.folder)]
+        command = [maker, "-m", "venv", "--clear", "--without-pip", str(self.folder.resolve())]
         made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if made.returncode:
             reason = (made.stdout + made.stderr).strip().splitlines()[-1:]

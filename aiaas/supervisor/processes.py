@@ -18,6 +18,7 @@ FRUGAL = {
 }
 WEB_THREADS = "8"
 WORKER_THREADS = "4"
+HAVE_A_HEARTBEAT = {"background"}
 
 
 def product_processes(*, environment: dict[str, str], data_dir: Path, host: str, port: int) -> list[Child]:
@@ -29,7 +30,7 @@ def product_processes(*, environment: dict[str, str], data_dir: Path, host: str,
             *(*granian, "--interface", "wsgi", "--no-ws", "--port", str(port)),
             *("--blocking-threads", WEB_THREADS, "aiaas.wsgi:application"),
         ],
-        "realtime": [*granian, "--interface", "asgi", "--port", str(port + 1), "aiaas.asgi:application"],
+        "realtime": [*granian, "--interface", "asginl", "--port", str(port + 1), "aiaas.asgi:application"],
         "worker": [*celery, "--concurrency", WORKER_THREADS, "--without-gossip", "--without-mingle"],
         "background": [sys.executable, str(ROOT / "manage.py"), "run_background"],
     }
@@ -40,6 +41,7 @@ def product_processes(*, environment: dict[str, str], data_dir: Path, host: str,
             environment={**environment, **FRUGAL, "READY_FILE": str(_ready_file(data_dir, name))},
             log_path=data_dir / "logs" / f"{name}.log",
             is_ready=_readiness(name, data_dir, host, port),
+            heartbeat=_ready_file(data_dir, name) if name in HAVE_A_HEARTBEAT else None,
         )
         for name, command in commands.items()
     ]

@@ -43,9 +43,9 @@ class RunState:
         self._lock = lock
 
     def unlock(self) -> None:
-        """Let go; the environment of this run is forgotten."""
-        self._run_file.unlink(missing_ok=True)
+        """Let go, if we hold it; the environment of this run is forgotten."""
         if self._lock is not None:
+            self._run_file.unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
 

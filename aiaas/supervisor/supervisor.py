@@ -1,6 +1,5 @@
 """Keeps the children and the embedded servers running, and stops them in order."""
 
-import signal
 import time
 from collections.abc import Callable
 
@@ -63,7 +62,7 @@ class Supervisor:
     def stop(self) -> None:
         """Stop the doorways and workers, then the servers beneath them."""
         for child in self.children:
-            child.signal(signal.SIGTERM)
+            child.ask_to_stop()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for child in self.children:
             child.wait(max(0.0, deadline - time.monotonic()))
@@ -72,7 +71,7 @@ class Supervisor:
     def kill(self) -> None:
         """End everything at once; nothing that was committed is lost."""
         for child in self.children:
-            child.signal(signal.SIGKILL)
+            child.kill()
         self.servers.stop()
 
     def _wait_until_ready(self, child: Child, deadline: float) -> None:
@@ -89,9 +88,13 @@ class Supervisor:
         if child.restart_is_due:
             child.start()
             self.state.remember(child.name, child.pid)
-        elif not child.restart_is_planned and (status := child.exit_status()) is not None:
+            return
+        if child.restart_is_planned:
+            return
+        status = child.exit_status()
+        if status is not None or child.hangs():
             delay_s = child.plan_restart()
-            self.tell(f"{child.name} ended with {status}; again in {delay_s:g} s (log: {child.log_path})")
+            self.tell(f"{child.name} {_fate(status)}; again in {delay_s:g} s (log: {child.log_path})")
 
     def _restart_server(self, server: ServerProcess) -> None:
         self.tell(f"{server.name} ended; starting it again (log: {server.log_path})")
@@ -111,3 +114,9 @@ class Supervisor:
 
 def _last_words(child: Child) -> str:
     return f"{child.last_line()} (log: {child.log_path})"
+
+
+def _fate(status: int | None) -> str:
+    if status is None:
+        return "hangs"
+    return f"was ended by signal {-status}" if status < 0 else f"ended with {status}"

@@ -1,15 +1,227 @@
-"""The embedded servers as they run under every test."""
+"""The embedded servers: their roles, their restarts, and what they say when they cannot run."""
 
 import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import psycopg
+import pytest
+
+from aiaas.embedded import (
+    EmbeddedServerError,
+    NatsServer,
+    PostgresServer,
+    ValkeyServer,
+    start_servers,
+    unset_servers,
+)
+from aiaas.embedded import account as accounts
+from aiaas.embedded.process import free_port
+
+ROOT = Path(__file__).parents[2]
 
 
-def test_roles_cannot_bypass_row_security() -> None:
-    with psycopg.connect(os.environ["TEST_SUPERUSER_URL"]) as connection:
-        rows = connection.execute(
-            "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname LIKE 'aiaas%'"
-        ).fetchall()
-    assert sorted(rows) == [
-        (name, False, False, False) for name in ("aiaas_app", "aiaas_owner", "aiaas_platform")
-    ]
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the database's account can pass through also when the tests run as root."""
+    folder = tmp_path_factory.mktemp("embedded")
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(path.stat().st_mode | 0o011)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def postgres(data_dir: Path):
+    server = PostgresServer(data_dir, durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+def query(url: str, statement: str) -> list[tuple]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_roles_cannot_bypass_row_security(postgres: PostgresServer) -> None:
+    rows = query(
+        postgres.superuser_url,
+        "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname LIKE 'aiaas%'",
+    )
+
+    names = ("aiaas_app", "aiaas_owner", "aiaas_platform")
+    assert sorted(rows) == [(name, False, False, False) for name in names]
+
+
+def test_the_app_reads_and_writes_what_the_owner_makes_and_makes_nothing(postgres: PostgresServer) -> None:
+    with psycopg.connect(postgres.url_for("aiaas_owner")) as owner:
+        owner.execute("CREATE TABLE things (id bigint generated always as identity, v vector(3))")
+    with psycopg.connect(postgres.url) as app:
+        app.execute("INSERT INTO things (v) VALUES ('[1,2,3]')")
+        assert app.execute("SELECT count(*) FROM things").fetchone() == (1,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            app.execute("CREATE TABLE other (id int)")
+    with (
+        psycopg.connect(postgres.url_for("aiaas_platform")) as platform,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        platform.execute("SELECT * FROM things")
+
+
+def test_a_wrong_password_does_not_get_in(postgres: PostgresServer) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(postgres.url.replace(":", ":x", 2).replace("postgres:x//", "postgres://"))
+
+
+def test_restarts_on_its_port_with_its_data(postgres: PostgresServer) -> None:
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE kept")
+    url, port = postgres.url, postgres.port
+
+    postgres.stop()
+    postgres.start()
+
+    assert (postgres.url, postgres.port) == (url, port)
+    assert query(postgres.superuser_url, "SELECT 1 FROM pg_database WHERE datname = 'kept'")
+
+
+def test_a_second_server_on_the_same_data_is_refused(postgres: PostgresServer, data_dir: Path) -> None:
+    with pytest.raises(EmbeddedServerError, match="another process already runs the database"):
+        PostgresServer(data_dir, durable=False).start()
+
+    assert query(postgres.url, "SELECT 1") == [(1,)]
+
+
+def test_a_leftover_server_is_ended_by_the_next_start(postgres: PostgresServer, data_dir: Path) -> None:
+    leftover = psutil.Process(postgres.process.pid)
+    postgres._release_lock()  # as the death of the process that held it would
+
+    following = PostgresServer(data_dir, durable=False)
+    following.start()
+
+    assert not leftover.is_running() or leftover.status() == psutil.STATUS_ZOMBIE
+    assert query(following.url, "SELECT 1") == [(1,)]
+    following.stop()
+    postgres.stop()
+    postgres.start()
+
+
+def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(postgres: PostgresServer) -> None:
+    postgres.stop()
+    (postgres.cluster / "postmaster.pid").write_text(f"{os.getpid()}\n{postgres.cluster}\n")
+
+    postgres.start()
+
+    assert query(postgres.url, "SELECT 1") == [(1,)]
+
+
+def test_data_of_another_major_version_is_refused_by_name(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    server = PostgresServer(tmp_path)
+    server.cluster.mkdir(parents=True)
+    (server.cluster / "PG_VERSION").write_text("16\n")
+
+    with pytest.raises(EmbeddedServerError, match=r"made by PostgreSQL 16, this is 18: .* --data"):
+        server.start()
+
+
+def test_a_taken_port_is_named(data_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(EmbeddedServerError, match=r"valkey did not start: .*ddress already in use"):
+            ValkeyServer(data_dir, port=taken.getsockname()[1]).start()
+
+
+def test_servers_die_with_the_process_that_started_them(data_dir: Path) -> None:
+    script = (
+        "import os, pathlib, sys, time; from aiaas.embedded import NatsServer;"
+        "s = NatsServer(pathlib.Path(sys.argv[1]) / 'orphan'); s.data_dir.mkdir(); s.start();"
+        "print(s.process.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(data_dir)], cwd=ROOT, capture_output=True, text=True
+    )
+    orphan = int(done.stdout)
+    deadline = time.monotonic() + 10
+    while _runs(orphan) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert done.returncode == -signal.SIGKILL
+    assert not _runs(orphan)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_nats_and_valkey_demand_their_passwords(data_dir: Path) -> None:
+    servers = start_servers(data_dir, postgres=False)
+    try:
+        assert stat.S_IMODE((data_dir / "secrets.json").stat().st_mode) == 0o600
+        with socket.create_connection(("127.0.0.1", servers.valkey.port)) as connection:
+            connection.sendall(b"PING\r\n")
+            assert connection.recv(64).startswith(b"-NOAUTH")
+        with socket.create_connection(("127.0.0.1", servers.nats.port)) as connection:
+            assert b'"auth_required":true' in connection.recv(4096)
+        command_lines = [" ".join(psutil.Process(server.process.pid).cmdline()) for server in servers.all]
+        assert not any(part in line for line in command_lines for part in servers.urls.values())
+    finally:
+        servers.stop()
+    assert not any(server.is_alive() for server in servers.all)
+
+
+def test_a_chosen_port_is_used(data_dir: Path) -> None:
+    port = free_port()
+    server = NatsServer(data_dir / "chosen", port=port)
+    server.data_dir.mkdir()
+    server.start()
+    try:
+        assert f":{port}" in server.url
+    finally:
+        server.stop()
+
+
+def test_only_what_no_url_is_set_for_is_started() -> None:
+    database = {f"DATABASE_{part}URL": "postgres://x" for part in ("", "PLATFORM_", "OWNER_")}
+
+    assert unset_servers({}) == {"postgres": True, "valkey": True, "nats": True}
+    assert unset_servers({**database, "REDIS_URL": "redis://x", "NATS_URL": ""}) == {
+        "postgres": False,
+        "valkey": False,
+        "nats": True,
+    }
+    with pytest.raises(
+        EmbeddedServerError, match="DATABASE_PLATFORM_URL, DATABASE_OWNER_URL must be set too"
+    ):
+        unset_servers({"DATABASE_URL": "postgres://x"})
+
+
+def test_roots_database_leaves_a_home_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(accounts, "ROOTS_PLACE", tmp_path / "var-lib")
+    data_dir = tmp_path / "home" / "data"
+    data_dir.mkdir(parents=True)
+    data_dir.parent.chmod(0o700)
+
+    first = accounts.place_for(data_dir)
+    (first / "postgres").mkdir()
+
+    assert first.parent == tmp_path / "var-lib"
+    assert accounts.place_for(data_dir) == first
+    assert stat.S_IMODE(data_dir.parent.stat().st_mode) == 0o700
+
+    (data_dir / "secrets.json").unlink()  # as if the folder had been deleted and made anew
+    second = accounts.place_for(data_dir)
+
+    assert second != first
+    assert not first.exists()

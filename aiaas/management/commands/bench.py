@@ -10,10 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-FOLDER: Path = settings.ROOT / "benchmarks"
+from aiaas.settings.locations import ROOT
+
+FOLDER: Path = ROOT / "benchmarks"
 
 
 class Command(BaseCommand):
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         for line in table(results):
             self.stdout.write(f"  {line}")
         path = keep(name, results, duration_s)
-        self.stdout.write(f"  {duration_s} s, written to {path.relative_to(settings.ROOT)}")
+        self.stdout.write(f"  {duration_s} s, written to {path.relative_to(ROOT)}")
 
 
 def available() -> list[str]:
