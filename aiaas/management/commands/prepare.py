@@ -4,9 +4,11 @@ import json
 from argparse import ArgumentParser
 
 from django.conf import settings
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.urls import Resolver404, resolve
+
+from aiaas.demo.credentials import list_logins
 
 LINKS = [
     ("dashboard", "/app/"),
@@ -29,9 +31,10 @@ class Command(BaseCommand):
     def handle(self, *args: object, no_demo: bool, **options: object) -> None:
         """Run both steps; each does nothing when it was done before."""
         call_command("migrate_all", stdout=self.stdout)
-        if not no_demo and "seed_demo" in get_commands():
+        if not no_demo:
             call_command("seed_demo", stdout=self.stdout)
-        welcome = {"links": [link for link in LINKS if _exists(link[1])], "logins": []}
+        logins = [] if no_demo else list_logins()
+        welcome = {"links": [link for link in LINKS if _exists(link[1])], "logins": logins}
         (settings.DATA_DIR / "welcome.json").write_text(json.dumps(welcome))
 
 
