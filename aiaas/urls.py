@@ -22,5 +22,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("apps.crm.api")),
     path("api/v1/", include("apps.conversations.api")),
     path("api/v1/", include("apps.routing.api")),
+    path("api/v1/", include("apps.orchestration.api")),
     path("", include("apps.realtime.pages")),
 ]

@@ -193,6 +193,9 @@ SPECTACULAR_SETTINGS = {
         "ConversationStatusEnum": "apps.conversations.api.shapes.CONVERSATION_STATUSES",
         "EscalationStatusEnum": "apps.conversations.api.shapes.ESCALATION_STATUSES",
         "ChannelEnum": "apps.conversations.api.shapes.CHANNELS",
+        "RunStatusEnum": "apps.orchestration.api.runs.STATUSES",
+        "StepStateEnum": "apps.orchestration.api.runs.STEP_STATES",
+        "WorkflowVersionStateEnum": "apps.orchestration.api.workflows.STATES",
         "AuthorEnum": "apps.conversations.api.shapes.AUTHORS",
     },
 }

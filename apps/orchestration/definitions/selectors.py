@@ -16,6 +16,7 @@ from apps.orchestration.definitions.contracts import (
 )
 from apps.orchestration.definitions.language.storage import definition_from_json
 from apps.orchestration.definitions.models import ToolSetting, Workflow, WorkflowVersion
+from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -67,16 +68,16 @@ def find_triggered(*, tenant: TenantRef, event: str, preferred: str) -> Workflow
 def list_workflows(*, tenant: TenantRef) -> list[WorkflowView]:
     """Return the tenant's workflows by name."""
     with in_tenant(tenant):
-        return [_workflow_view(workflow) for workflow in _workflows()]
+        return [workflow_view(workflow) for workflow in query_workflows()]
 
 
 def get_workflow(*, tenant: TenantRef, name: str) -> WorkflowView:
     """Return a workflow; raises NotFoundError."""
     with in_tenant(tenant):
-        workflow = _workflows().filter(name=name).first()
+        workflow = query_workflows().filter(name=name).first()
         if workflow is None:
             raise NotFoundError(f"There is no workflow {name!r}.")
-        return _workflow_view(workflow)
+        return workflow_view(workflow)
 
 
 def list_versions(*, tenant: TenantRef, name: str) -> list[VersionView]:
@@ -87,16 +88,40 @@ def list_versions(*, tenant: TenantRef, name: str) -> list[VersionView]:
         return [version_view(version) for version in versions.order_by("-number")]
 
 
+def get_version(*, tenant: TenantRef, name: str, number: int) -> VersionView:
+    """Return one version of a workflow; raises NotFoundError."""
+    with in_tenant(tenant):
+        versions = WorkflowVersion.objects.select_related("workflow")
+        version = versions.filter(workflow__name=name, number=number).first()
+    if version is None:
+        raise NotFoundError(f"There is no version {number} of a workflow {name!r}.")
+    return version_view(version)
+
+
+def list_tools(*, tenant: TenantRef) -> list[dict[str, Any]]:
+    """Return every tool by name: its contract, whether the tenant uses it, with which settings."""
+    with in_tenant(tenant):
+        known = {setting.tool: setting for setting in ToolSetting.objects.all()}
+    return [
+        {
+            "name": spec.name,
+            "summary": spec.summary,
+            "effect": spec.effect.value,
+            "is_action": spec.is_action,
+            "arguments": dict(spec.arguments),
+            "outputs": {name: str(kind) for name, kind in spec.outputs.items()},
+            "is_enabled": spec.name not in known or known[spec.name].is_enabled,
+            "config": known[spec.name].config if spec.name in known else {},
+        }
+        for spec in sorted(TOOLS.values(), key=lambda spec: spec.name)
+    ]
+
+
 def get_tool_settings(*, tenant: TenantRef) -> dict[str, dict[str, Any]]:
-    """Return the config of every tool that the tenant has set up and not switched off."""
+    """Return the config of every tool that the tenant has set up; one switched off has `is_enabled` False."""
     with in_tenant(tenant):
-        return dict(ToolSetting.objects.filter(is_enabled=True).values_list("tool", "config"))
-
-
-def list_disabled_tools(*, tenant: TenantRef) -> set[str]:
-    """Return the tools that the tenant has switched off."""
-    with in_tenant(tenant):
-        return set(ToolSetting.objects.filter(is_enabled=False).values_list("tool", flat=True))
+        rows = ToolSetting.objects.values_list("tool", "config", "is_enabled")
+        return {tool: {**config, "is_enabled": is_enabled} for tool, config, is_enabled in rows}
 
 
 def version_view(version: WorkflowVersion) -> VersionView:
@@ -114,19 +139,13 @@ def version_view(version: WorkflowVersion) -> VersionView:
     )
 
 
-def _remember(definition: WorkflowDefinition) -> WorkflowDefinition:
-    with _lock:
-        if len(_compiled) >= MEMORY_SIZE:
-            _compiled.pop(next(iter(_compiled)))
-        _compiled[definition.hash] = definition
-    return definition
-
-
-def _workflows() -> QuerySet[Workflow]:
+def query_workflows() -> QuerySet[Workflow]:
+    """Choose the workflows by name, with their versions, in the caller's transaction of its tenant."""
     return Workflow.objects.prefetch_related("versions").order_by("name")
 
 
-def _workflow_view(workflow: Workflow) -> WorkflowView:
+def workflow_view(workflow: Workflow) -> WorkflowView:
+    """Shape a workflow for the outside."""
     versions = {version.state: version for version in workflow.versions.all()}
     published, draft = versions.get(VersionState.PUBLISHED), versions.get(VersionState.DRAFT)
     return WorkflowView(
@@ -139,3 +158,11 @@ def _workflow_view(workflow: Workflow) -> WorkflowView:
         created_at=workflow.created_at,
         updated_at=workflow.updated_at,
     )
+
+
+def _remember(definition: WorkflowDefinition) -> WorkflowDefinition:
+    with _lock:
+        if len(_compiled) >= MEMORY_SIZE:
+            _compiled.pop(next(iter(_compiled)))
+        _compiled[definition.hash] = definition
+    return definition

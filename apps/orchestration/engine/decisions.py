@@ -21,8 +21,11 @@ from apps.orchestration.definitions.language.expressions import (
     render,
 )
 from apps.orchestration.engine.state import Fact, Kind, RunState, StepState
+from apps.orchestration.tools.specs import TOOLS
 
 Settings = Mapping[str, Mapping[str, Any]]
+# has(settings.some_tool.key) asks for the key: the tool itself is always there.
+NO_SETTINGS: Settings = {name: {} for name in TOOLS}
 REPEATABLE = frozenset({Effect.NONE, Effect.TRANSACTIONAL, Effect.IDEMPOTENT})
 
 
@@ -147,7 +150,7 @@ def variables_of(state: RunState, definition: WorkflowDefinition, settings: Sett
         "text": state.input.get("text", ""),
         "channel": state.input.get("channel", "api"),
         "input": {**inputs, **state.input},
-        "settings": dict(settings),
+        "settings": {**NO_SETTINGS, **settings},
         "steps": steps,
     }
 

@@ -138,11 +138,12 @@ class Execution:
             data = {**base, "error": error, "is_final": is_final, "retry_in_s": retry_in_s, **condition}
             self.journal.note(Kind.STEP_FAILED, data)
 
-        self._attempt(step.effect, find_action(step), context, completed, failed)
+        self._attempt(step.tool, step.effect, find_action(step), context, completed, failed)
         metrics.observe_step(step.type, step.tool, time.perf_counter() - started)
 
     def _attempt(
         self,
+        tool: str,
         effect: Effect,
         action: Callable[[StepContext], Output],
         context: StepContext,
@@ -150,6 +151,9 @@ class Execution:
         failed: Callable[[str, bool], None],
     ) -> None:
         """Do the work and note its result; what fails is noted, what is lost is raised."""
+        if not self.settings.get(tool, {}).get("is_enabled", True):
+            failed(f"the tool {tool} is switched off", False)
+            return
         if effect is not Effect.NONE and not self.journal.lease.may_begin_effect():
             raise LeaseLost
         try:
@@ -213,7 +217,14 @@ class Execution:
         def failed(error: str, is_retryable: bool) -> None:
             self.journal.note(Kind.FALLBACK_FAILED, {**base, "error": error})
 
-        self._attempt(TOOLS[command.action].effect, find_action(command.action), context, completed, failed)
+        self._attempt(
+            command.action,
+            TOOLS[command.action].effect,
+            find_action(command.action),
+            context,
+            completed,
+            failed,
+        )
 
     def _undo(self, command: d.UndoStep) -> None:
         compensation, run = command.compensation, self.journal.run
@@ -241,4 +252,11 @@ class Execution:
                 Kind.UNDO_FAILED, {**base, "error": error, "is_final": is_final, "retry_in_s": retry_in_s}
             )
 
-        self._attempt(compensation.effect, find_action(compensation.action), context, completed, failed)
+        self._attempt(
+            compensation.action,
+            compensation.effect,
+            find_action(compensation.action),
+            context,
+            completed,
+            failed,
+        )

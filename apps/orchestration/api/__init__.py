@@ -1,0 +1,26 @@
+"""Workflows, their tools and their runs over HTTP."""
+
+from django.urls import path
+
+from apps.orchestration.api import runs, tools, workflows
+
+urlpatterns = [
+    path("workflows", workflows.WorkflowsView.as_view(), name="workflows"),
+    path("workflows/validate", workflows.ValidateView.as_view(), name="workflows-validate"),
+    path("workflows/schema", workflows.LanguageView.as_view(), name="workflows-schema"),
+    path("workflows/<str:name>", workflows.WorkflowView.as_view(), name="workflow"),
+    path("workflows/<str:name>/versions", workflows.VersionsView.as_view(), name="workflow-versions"),
+    path(
+        "workflows/<str:name>/versions/<int:number>", workflows.VersionView.as_view(), name="workflow-version"
+    ),
+    path("workflows/<str:name>/publish", workflows.PublishView.as_view(), name="workflow-publish"),
+    path("workflows/<str:name>/rollback", workflows.RollBackView.as_view(), name="workflow-rollback"),
+    path("tools", tools.ToolsView.as_view(), name="tools"),
+    path("tools/<str:name>", tools.ToolView.as_view(), name="tool"),
+    path("runs", runs.RunsView.as_view(), name="runs"),
+    path("runs/<uuid:run_id>", runs.RunView.as_view(), name="run"),
+    path("runs/<uuid:run_id>/events", runs.RunEventsView.as_view(), name="run-events"),
+    path("runs/<uuid:run_id>/cancel", runs.CancelView.as_view(), name="run-cancel"),
+    path("runs/<uuid:run_id>/retry", runs.RetryView.as_view(), name="run-retry"),
+    path("runs/<uuid:run_id>/resolve", runs.ResolveView.as_view(), name="run-resolve"),
+]

@@ -1,0 +1,229 @@
+"""Runs over HTTP: start, watch, cancel, retry, decide."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, serializers, status
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.views import APIView
+
+from apps.orchestration import selectors, services
+from apps.orchestration.api.requests import TenantRequest, actor_of
+from apps.orchestration.contracts import RunStatus, StepStatus
+from apps.orchestration.definitions.language.source import MAX_BYTES
+from apps.orchestration.models import AgentRun, RunEvent
+
+SCOPES = {"GET": "read:runs", "POST": "write:runs"}
+STATUSES = [(value.value, value.value) for value in RunStatus]
+STEP_STATES = [(value.value, value.value) for value in StepStatus]
+MAX_WAIT_S = 30.0
+
+
+class UndoSerializer(serializers.Serializer[Any]):
+    action = serializers.CharField()
+    state = serializers.ChoiceField(STEP_STATES)
+    attempts = serializers.IntegerField()
+    output = serializers.DictField(allow_null=True)
+    error = serializers.CharField(allow_blank=True)
+
+
+class StepSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    type = serializers.CharField()
+    tool = serializers.CharField(allow_blank=True)
+    state = serializers.ChoiceField(STEP_STATES)
+    attempts = serializers.IntegerField()
+    duration_ms = serializers.IntegerField(allow_null=True)
+    output = serializers.DictField(allow_null=True)
+    error = serializers.CharField(allow_blank=True)
+    condition = serializers.DictField(allow_null=True, help_text="Its text, what it read, its result.")
+    undo = UndoSerializer(allow_null=True)
+
+
+class RunSummarySerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    workflow = serializers.CharField()
+    version = serializers.CharField()
+    hash = serializers.CharField(help_text="The version that this run keeps.")
+    status = serializers.ChoiceField(STATUSES)
+    input = serializers.DictField()
+    output = serializers.DictField(allow_null=True)
+    error = serializers.CharField(allow_blank=True)
+    conversation_id = serializers.UUIDField(allow_null=True)
+    message_id = serializers.UUIDField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    due_at = serializers.DateTimeField(allow_null=True, help_text="When it goes on at the latest.")
+    is_cancelling = serializers.BooleanField()
+
+
+class RunSerializer(RunSummarySerializer):
+    steps = StepSerializer(many=True)
+
+
+class RunEventSerializer(serializers.Serializer[Any]):
+    seq = serializers.IntegerField()
+    kind = serializers.CharField()
+    data = serializers.DictField()
+    created_at = serializers.DateTimeField()
+
+
+class StartRequest(serializers.Serializer[Any]):
+    workflow = serializers.CharField(max_length=63)
+    input = serializers.DictField(default=dict)
+
+    def validate_input(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what is too long to keep."""
+        if len(str(value)) > MAX_BYTES:
+            raise serializers.ValidationError(f"Use at most {MAX_BYTES // 1024} KiB.")
+        return value
+
+
+class RunFilter(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(STATUSES, required=False)
+    workflow = serializers.CharField(required=False, max_length=63)
+    conversation_id = serializers.UUIDField(required=False)
+
+
+class WaitSerializer(serializers.Serializer[Any]):
+    wait = serializers.FloatField(
+        required=False, min_value=0, max_value=MAX_WAIT_S, help_text="Seconds to wait for the run's end."
+    )
+
+
+class ResolveRequest(serializers.Serializer[Any]):
+    step = serializers.CharField(max_length=63)
+    outcome = serializers.ChoiceField([("done", "done"), ("not_done", "not_done")])
+    output = serializers.DictField(required=False, help_text="What the step gave, when it was done.")
+
+
+class RunsView(generics.ListAPIView[Any]):
+    """The tenant's runs."""
+
+    required_scopes = SCOPES
+    serializer_class = RunSummarySerializer
+
+    def get_queryset(self) -> QuerySet[AgentRun]:
+        """Return the runs."""
+        return AgentRun.objects.all()
+
+    @extend_schema(operation_id="runs_list", tags=["runs"], parameters=[RunFilter])
+    def get(self, request: TenantRequest, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
+        """List runs, newest first."""
+        asked = RunFilter(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        page = self.paginate_queryset(selectors.filter_runs(**asked.validated_data)) or []
+        return self.get_paginated_response(
+            self.get_serializer([selectors.summarise(run) for run in page], many=True).data
+        )
+
+    @extend_schema(
+        operation_id="runs_start",
+        tags=["runs"],
+        request=StartRequest,
+        parameters=[WaitSerializer],
+        responses={201: RunSerializer},
+    )
+    def post(self, request: TenantRequest) -> Response:
+        """Start a run of a published workflow; with `?wait=SECONDS` it is executed at once."""
+        asked, waiting = StartRequest(data=request.data), WaitSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        waiting.is_valid(raise_exception=True)
+        wait_s = waiting.validated_data.get("wait", 0.0)
+        run = services.start_run(
+            tenant=request.tenant,
+            workflow_name=asked.validated_data["workflow"],
+            input=asked.validated_data["input"],
+            claim_inline=wait_s > 0,
+        )
+        if wait_s > 0:
+            services.execute_or_await(tenant=request.tenant, run_id=run.id, wait_s=wait_s)
+            run = selectors.get_run(tenant=request.tenant, run_id=run.id)
+        return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
+
+
+class RunView(APIView):
+    """One run."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(operation_id="runs_retrieve", tags=["runs"], responses=RunSerializer)
+    def get(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Show a run: what was done, undone, skipped, is stuck or unknown."""
+        return Response(RunSerializer(selectors.get_run(tenant=request.tenant, run_id=run_id)).data)
+
+
+class EventPages(api_settings.DEFAULT_PAGINATION_CLASS):  # type: ignore[misc, name-defined]
+    """Oldest first: a history is read from its beginning."""
+
+    ordering = "seq"
+
+
+class RunEventsView(generics.ListAPIView[Any]):
+    """The recorded events of a run."""
+
+    required_scopes = SCOPES
+    serializer_class = RunEventSerializer
+    pagination_class = EventPages
+
+    def get_queryset(self) -> QuerySet[RunEvent]:
+        """Return the run's events."""
+        return RunEvent.objects.filter(run_id=self.kwargs.get("run_id"))
+
+    @extend_schema(operation_id="run_events_list", tags=["runs"])
+    def get(self, request: TenantRequest, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
+        """List a run's events, oldest first."""
+        selectors.list_run_events(tenant=request.tenant, run_id=kwargs["run_id"], limit=1)
+        return self.list(request, *args, **kwargs)
+
+
+class CancelView(APIView):
+    """Asks a run to stop."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(operation_id="runs_cancel", tags=["runs"], request=None, responses=RunSerializer)
+    def post(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Stop a run and undo what it has done, where that is declared."""
+        run = services.cancel_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request))
+        return Response(RunSerializer(run).data)
+
+
+class RetryView(APIView):
+    """Lets a failed run go on."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(operation_id="runs_retry", tags=["runs"], request=None, responses=RunSerializer)
+    def post(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Try the failed step, or the compensation that is stuck, again."""
+        run = services.retry_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request))
+        return Response(RunSerializer(run).data)
+
+
+class ResolveView(APIView):
+    """A human's word on a step whose outcome was lost."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(
+        operation_id="runs_resolve", tags=["runs"], request=ResolveRequest, responses=RunSerializer
+    )
+    def post(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Say whether a step with an unknown outcome took effect; the run goes on."""
+        asked = ResolveRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        run = services.resolve_step(
+            tenant=request.tenant,
+            run_id=run_id,
+            step_id=asked.validated_data["step"],
+            is_done=asked.validated_data["outcome"] == "done",
+            output=asked.validated_data.get("output"),
+            actor=actor_of(request),
+        )
+        return Response(RunSerializer(run).data)
