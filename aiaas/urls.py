@@ -23,5 +23,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("apps.conversations.api")),
     path("api/v1/", include("apps.routing.api")),
     path("api/v1/", include("apps.orchestration.api")),
+    path("v1/", include("apps.gateway.openai.api")),
     path("", include("apps.realtime.pages")),
 ]

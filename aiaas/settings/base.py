@@ -139,7 +139,10 @@ DEMO_PAGES = env.bool("DEMO_PAGES", default=False)
 EVENT_SUBSCRIPTIONS = "aiaas.subscriptions"
 RUN_DOORWAY = "apps.orchestration.adapters.doorway.EngineDoorway"
 RUN_HINT = "apps.orchestration.adapters.celery_hint.CeleryHint"
-DELTA_SINK = "apps.orchestration.adapters.channels_deltas.ChannelsDeltas"
+DELTA_SINKS = [
+    "apps.orchestration.adapters.channels_deltas.ChannelsDeltas",
+    "apps.gateway.openai.deltas.LocalDeltas",
+]
 GROUP_SENDER = "apps.realtime.hints.sender"
 # host:port pairs of private networks that the http_request tool may call all the same.
 HTTP_TOOL_ALLOWED_HOSTS: list[str] = env.list("HTTP_TOOL_ALLOWED_HOSTS", default=[])
@@ -216,6 +219,7 @@ MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=32 * 1024 * 1024)
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 ANONYMOUS_PER_MINUTE = env.int("ANONYMOUS_PER_MINUTE", default=120)
 LOGINS_PER_MINUTE = env.int("LOGINS_PER_MINUTE", default=20)
+CHAT_COMPLETION_WAIT_S = env.float("CHAT_COMPLETION_WAIT_S", default=60.0)
 IDEMPOTENCY_LEASE_S = env.int("IDEMPOTENCY_LEASE_S", default=120)
 
 SERVICE_NAME = env.str("OTEL_SERVICE_NAME", default="aiaas")

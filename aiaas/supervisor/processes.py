@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,11 +35,16 @@ def product_processes(*, environment: dict[str, str], data_dir: Path, host: str,
         "worker": [*celery, "--concurrency", WORKER_THREADS, "--without-gossip", "--without-mingle"],
         "background": [sys.executable, str(ROOT / "manage.py"), "run_background"],
     }
+    shared = {**environment, **FRUGAL, "PROMETHEUS_MULTIPROC_DIR": str(_empty_metrics_dir(data_dir))}
     return [
         Child(
             name,
             command,
-            environment={**environment, **FRUGAL, "READY_FILE": str(_ready_file(data_dir, name))},
+            environment={
+                **shared,
+                "OTEL_SERVICE_NAME": f"aiaas-{name}",
+                "READY_FILE": str(_ready_file(data_dir, name)),
+            },
             log_path=data_dir / "logs" / f"{name}.log",
             is_ready=_readiness(name, data_dir, host, port),
             heartbeat=_ready_file(data_dir, name) if name in HAVE_A_HEARTBEAT else None,
@@ -56,6 +62,14 @@ def _readiness(name: str, data_dir: Path, host: str, port: int) -> Callable[[], 
     ready_file = _ready_file(data_dir, name)
     ready_file.unlink(missing_ok=True)
     return ready_file.exists
+
+
+def _empty_metrics_dir(data_dir: Path) -> Path:
+    # Every process counts into a file there, so that /metrics of the web process shows the sums of all.
+    metrics_dir = data_dir / "metrics"
+    shutil.rmtree(metrics_dir, ignore_errors=True)
+    metrics_dir.mkdir(parents=True)
+    return metrics_dir
 
 
 def _ready_file(data_dir: Path, name: str) -> Path:

@@ -6,7 +6,7 @@ import structlog
 
 from apps.conversations.events import MessageReceived
 from apps.events.contracts import DomainEvent
-from apps.orchestration.definitions.selectors import find_triggered
+from apps.orchestration.definitions.selectors import find_published, find_triggered
 from apps.orchestration.services import create_run, publish_shipped_workflows
 from apps.tenants.context import current_tenant
 from apps.tenants.events import TenantProvisioned
@@ -16,12 +16,18 @@ log = structlog.get_logger(__name__)
 
 
 def on_message_received(event: DomainEvent) -> None:
-    """Create the run that answers a message, together with the message itself."""
+    """Create the run that answers a message, together with the message itself.
+
+    Raises NotFoundError when the message asks for a workflow that is not published.
+    """
     assert isinstance(event, MessageReceived)
     tenant = current_tenant()
     if event.run_id is None or tenant is None:
         return
-    definition = find_triggered(tenant=tenant, event="message_received", preferred=DEFAULT_WORKFLOW)
+    if event.workflow:
+        definition = find_published(tenant=tenant, name=event.workflow)
+    else:
+        definition = find_triggered(tenant=tenant, event="message_received", preferred=DEFAULT_WORKFLOW)
     if definition is None:
         log.warning("no_workflow_for_messages", tenant_id=str(tenant.id))
         return

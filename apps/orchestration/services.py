@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from apps.events.services import publish
 from apps.orchestration import events, selectors
+from apps.orchestration.adapters.fan_out import FanOut
 from apps.orchestration.contracts import RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.contracts import WorkflowDefinition
 from apps.orchestration.definitions.selectors import find_published, get_definition, get_tool_settings
@@ -286,5 +287,4 @@ def _hint() -> RunHint:
 
 @cache
 def _deltas() -> DeltaSink:
-    sink: DeltaSink = import_string(settings.DELTA_SINK)()
-    return sink
+    return FanOut([import_string(path)() for path in settings.DELTA_SINKS])

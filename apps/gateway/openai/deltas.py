@@ -49,6 +49,14 @@ class DeltaHub:
 HUB = DeltaHub()
 
 
+class LocalDeltas:
+    """The engine's sink of this process, one of settings.DELTA_SINKS."""
+
+    def emit(self, *, tenant_id: UUID, conversation_id: UUID, reply_id: str, offset: int, text: str) -> None:
+        """Hand a delta to the requests of this process that wait for it."""
+        HUB.emit(conversation_id=conversation_id, reply_id=reply_id, offset=offset, text=text)
+
+
 class StreamedText:
     """Turn deltas, which may begin again when a step is retried, into text that is only ever appended."""
 

@@ -19,7 +19,7 @@ UNSUPPORTED = {
 
 
 @extend_schema_field(OpenApiTypes.STR)
-class TextField(serializers.Field):  # type: ignore[type-arg]
+class TextField(serializers.Field):
     """A message's content: a string, or a list of parts of type text."""
 
     default_error_messages = {
@@ -66,7 +66,12 @@ class ChatCompletionSerializer(serializers.Serializer[Any]):
     """OpenAI's request; what a workflow decides itself (temperature, max_tokens, …) is taken and unused."""
 
     model = serializers.CharField(max_length=200, help_text="The name of a published workflow.")
-    messages = TurnSerializer(many=True, allow_empty=False, max_length=MAX_MESSAGES)
+    messages = serializers.ListField(
+        child=TurnSerializer(),
+        min_length=1,
+        max_length=MAX_MESSAGES,
+        help_text="The last one is the question.",
+    )
     stream = serializers.BooleanField(default=False, allow_null=True)
     stream_options = StreamOptionsSerializer(required=False, allow_null=True)
     user = serializers.CharField(
