@@ -2,7 +2,6 @@
 
 from enum import StrEnum
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from uuid_utils.compat import uuid7
@@ -143,16 +142,11 @@ class Message(TenantModel):
 
 
 class Escalation(TenantModel):
-    """A call for a person; a conversation has at most one that waits or is being served.
-
-    `more_effect_keys` are of later calls that found this one waiting and joined it.
-    """
+    """A need for a person; a conversation has at most one that waits or is being served."""
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="escalations")
     reason = models.TextField()
     queue = models.CharField(max_length=100)
-    effect_key = models.CharField(max_length=255, unique=True)
-    more_effect_keys = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     run_id = models.UUIDField(null=True, blank=True)
     status = models.CharField(
         max_length=16, choices=_choices(EscalationStatus), default=EscalationStatus.OPEN.value
@@ -186,3 +180,15 @@ class Escalation(TenantModel):
             claimed_at=self.claimed_at,
             ended_at=self.ended_at,
         )
+
+
+class EscalationCall(TenantModel):
+    """The proof that a call for a person took effect once; later calls join an escalation that waits."""
+
+    escalation = models.ForeignKey(Escalation, models.CASCADE, related_name="calls")
+    effect_key = models.CharField(max_length=255, unique=True)
+    reason = models.TextField()
+    run_id = models.UUIDField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.effect_key

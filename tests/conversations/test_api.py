@@ -84,6 +84,7 @@ def test_a_conversation_is_started(api, acme, engine):
 def test_a_start_waits_for_the_reply_where_that_is_asked_for(api):
     started = start(api, query="?wait=5").json()
     assert started["reply"]["text"] == "It is on its way."
+    assert (started["conversation"]["last_seq"], started["reply"]["seq"]) == (2, 2)
 
 
 def test_a_start_with_a_key_outlives_the_remembered_answer(api, acme):

@@ -132,6 +132,7 @@ def test_calls_are_made_once_and_later_ones_join(acme, conversation):
     other = services.open_conversation(tenant=acme, channel="api")
     with pytest.raises(ConflictError, match="another conversation"):
         escalate(acme, other)
+    assert len(told(acme, "agent.escalation.opened")) == 2
 
 
 def test_claimed_then_resolved(acme, conversation):

@@ -54,7 +54,10 @@ class ConversationViewSet(ListOfViews):
             run_inline=wait_s is not None,
         )
         answered = answer(request.tenant, started.received, wait_s)
-        shown = shapes.StartedSerializer({"conversation": started.conversation, **answered})
+        conversation = started.conversation
+        if wait_s is not None:
+            conversation = selectors.get_conversation(tenant=request.tenant, conversation_id=conversation.id)
+        shown = shapes.StartedSerializer({"conversation": conversation, **answered})
         return Response(shown.data, status=201)
 
     @extend_schema(

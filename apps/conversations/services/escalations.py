@@ -12,7 +12,7 @@ from apps.conversations.events import (
     EscalationOpened,
     EscalationResolved,
 )
-from apps.conversations.models import ACTOR_CHARS, WAITING, Conversation, Escalation
+from apps.conversations.models import ACTOR_CHARS, WAITING, Conversation, Escalation, EscalationCall
 from apps.conversations.services.possession import hand_to_agent, lock_conversation
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError, NotFoundError
@@ -41,17 +41,18 @@ def open_escalation(
         conversation_id=conversation_id,
         reason=validation.text("reason", reason, max_chars=2000, required=True),
         queue=validation.text("queue", queue, max_chars=100) or DEFAULT_QUEUE,
-        effect_key=key,
         run_id=run_id,
         suggested_answer=validation.text("suggested_answer", suggested_answer, max_chars=20_000),
     )
     with in_tenant(tenant):
         conversation = lock_conversation(conversation_id)
-        same = _find_called(conversation, key) or _join_waiting(conversation, key)
-        if same is not None:
-            return same.view()
-        _insert(tenant, conversation, escalation)
-        return escalation.view()
+        answered = _find_answered(conversation, key)
+        if answered is not None:
+            return answered.view()
+        answer = _waiting(conversation) or _insert(tenant, conversation, escalation)
+        call = EscalationCall(escalation=answer, effect_key=key, reason=escalation.reason, run_id=run_id)
+        call.save(force_insert=True)
+        return answer.view()
 
 
 def claim_escalation(*, tenant: TenantRef, escalation_id: UUID, agent: str) -> EscalationView:
@@ -145,23 +146,16 @@ def _waiting(conversation: Conversation) -> Escalation | None:
     return Escalation.objects.filter(WAITING, conversation=conversation).first()
 
 
-def _find_called(conversation: Conversation, key: str) -> Escalation | None:
-    known = Escalation.objects.filter(effect_key=key).first()
-    if known is not None and known.conversation_id != conversation.id:
+def _find_answered(conversation: Conversation, key: str) -> Escalation | None:
+    call = EscalationCall.objects.select_related("escalation").filter(effect_key=key).first()
+    if call is None:
+        return None
+    if call.escalation.conversation_id != conversation.id:
         raise ConflictError("This effect key was used in another conversation; choose a new one.")
-    joined = Escalation.objects.filter(conversation=conversation, more_effect_keys__contains=[key])
-    return known or joined.first()
+    return call.escalation
 
 
-def _join_waiting(conversation: Conversation, key: str) -> Escalation | None:
-    escalation = _waiting(conversation)
-    if escalation is not None:
-        escalation.more_effect_keys.append(key)
-        escalation.save(update_fields=["more_effect_keys"])
-    return escalation
-
-
-def _insert(tenant: TenantRef, conversation: Conversation, escalation: Escalation) -> None:
+def _insert(tenant: TenantRef, conversation: Conversation, escalation: Escalation) -> Escalation:
     escalation.save(force_insert=True)
     publish(
         EscalationOpened(
@@ -175,9 +169,10 @@ def _insert(tenant: TenantRef, conversation: Conversation, escalation: Escalatio
     )
     if conversation.status == ConversationStatus.WITH_AGENT:
         _claim(tenant, escalation, conversation.agent)
-        return
+        return escalation
     conversation.status, conversation.closed_at = ConversationStatus.ESCALATED, None
     conversation.save(update_fields=["status", "closed_at"])
+    return escalation
 
 
 def _claim(tenant: TenantRef, escalation: Escalation, agent: str) -> None:
