@@ -5,13 +5,18 @@ import os
 import django
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import path, re_path
+from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiaas.settings.local")
 django.setup()
 
-from apps.realtime.consumer import ChatConsumer, refuse_unknown_path  # noqa: E402 - needs the apps
+from aiaas.subscriptions import IN_TRANSACTION  # noqa: E402 - needs the apps
+from apps.realtime.consumer import ChatConsumer, refuse_unknown_path  # noqa: E402
 from apps.realtime.hub import Hub  # noqa: E402
 from apps.realtime.operations import Lifespan, serve_operations  # noqa: E402
+
+for handler in {name for names in IN_TRANSACTION.values() for name in names}:
+    import_string(handler)  # now, and not while the first customer waits
 
 hub = Hub()
 application = ProtocolTypeRouter(

@@ -48,6 +48,7 @@ def purge() -> None:
 @worker_ready.connect
 def begin_sweeping(**_: object) -> None:
     """Sweep for due runs as long as the worker lives."""
+    orchestration.load_actions()
     _sweeper.start()
 
 

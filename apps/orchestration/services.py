@@ -31,6 +31,7 @@ from apps.orchestration.engine.journal import Journal, append_fact, plain, read_
 from apps.orchestration.engine.state import Fact, Kind, fold
 from apps.orchestration.models import AgentRun, RunEvent
 from apps.orchestration.ports import DeltaSink, RunHint
+from apps.orchestration.steps.registry import load_actions
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -40,6 +41,7 @@ __all__ = [
     "cancel_run",
     "execute_or_await",
     "execute_run",
+    "load_actions",
     "publish_shipped_workflows",
     "resolve_step",
     "retry_run",

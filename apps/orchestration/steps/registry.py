@@ -1,32 +1,35 @@
-"""From what a workflow names to what it does."""
+"""From what a workflow names to what it does.
+
+Actions are named here and loaded when first used: a process that only starts runs, as the sockets' does,
+must not carry the models that answer them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+
+from django.utils.module_loading import import_string
 
 from apps.orchestration.definitions.contracts import StepDefinition, StepType
 from apps.orchestration.steps.context import Action, Output, StepContext
-from apps.orchestration.steps.escalation import escalate
-from apps.orchestration.steps.llm import write_reply
-from apps.orchestration.steps.router import route
-from apps.orchestration.tools import escalations, http, knowledge, leads, orders, replies
 
-TOOL_ACTIONS: dict[str, Action] = {
-    "faq_search": knowledge.faq_search,
-    "order_search": orders.order_search,
-    "order_hold": orders.order_hold,
-    "order_release": orders.order_release,
-    "order_cancel": orders.order_cancel,
-    "cancel_order_hold": orders.cancel_order_hold,
-    "lead_capture": leads.lead_capture,
-    "http_request": http.http_request,
-    "notify_escalation_cancelled": escalations.notify_escalation_cancelled,
-    "generic_response": replies.generic_response,
+TOOL_ACTIONS = {
+    "faq_search": "tools.knowledge.faq_search",
+    "order_search": "tools.orders.order_search",
+    "order_hold": "tools.orders.order_hold",
+    "order_release": "tools.orders.order_release",
+    "order_cancel": "tools.orders.order_cancel",
+    "cancel_order_hold": "tools.orders.cancel_order_hold",
+    "lead_capture": "tools.leads.lead_capture",
+    "http_request": "tools.http.http_request",
+    "notify_escalation_cancelled": "tools.escalations.notify_escalation_cancelled",
+    "generic_response": "tools.replies.generic_response",
 }
-STEP_ACTIONS: dict[StepType, Action] = {
-    StepType.ROUTER: route,
-    StepType.LLM: write_reply,
-    StepType.ESCALATION: escalate,
+STEP_ACTIONS = {
+    StepType.ROUTER: "steps.router.route",
+    StepType.LLM: "steps.llm.write_reply",
+    StepType.ESCALATION: "steps.escalation.escalate",
 }
 Lookup = Callable[[StepContext], Output | None]
 LOOKUPS: dict[str, Lookup] = {}
@@ -35,10 +38,23 @@ LOOKUPS: dict[str, Lookup] = {}
 def find_action(named: StepDefinition | str) -> Action:
     """Find what a step, or an action by its name, does."""
     if isinstance(named, str):
-        return TOOL_ACTIONS[named]
-    return TOOL_ACTIONS[named.tool] if named.type is StepType.TOOL else STEP_ACTIONS[named.type]
+        return _load(TOOL_ACTIONS[named])
+    is_tool = named.type is StepType.TOOL
+    return _load(TOOL_ACTIONS[named.tool] if is_tool else STEP_ACTIONS[named.type])
 
 
 def find_lookup(step: StepDefinition) -> Lookup:
     """Find how to ask whether a tool's effect happened; it answers the output, or None for no."""
     return LOOKUPS[step.tool]
+
+
+def load_actions() -> None:
+    """Load every action now, so that the first run does not wait for it."""
+    for name in (*TOOL_ACTIONS.values(), *STEP_ACTIONS.values()):
+        _load(name)
+
+
+@cache
+def _load(name: str) -> Action:
+    action: Action = import_string(f"apps.orchestration.{name}")
+    return action
