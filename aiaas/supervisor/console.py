@@ -1,10 +1,13 @@
 """What a person sees while `up` works."""
 
 import contextlib
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+TITLE_WIDTH = 38
 
 
 def say(line: str = "") -> None:
@@ -20,17 +23,30 @@ def complain(line: str) -> None:
 
 
 @contextlib.contextmanager
-def step(title: str) -> Iterator[None]:
-    """Show that a step began and, when it succeeded, how long it took."""
+def step(title: str) -> Iterator[Callable[[str], None]]:
+    """Show that a step began, what it is at (the yielded function) and, at the end, how long it took."""
     begin = time.monotonic()
-    sys.stdout.write(f"  {title:<46}")
+    on_terminal = sys.stdout.isatty()
+    room = max(10, shutil.get_terminal_size().columns - TITLE_WIDTH - 3)
+
+    def show(detail: str, end: str = "") -> None:
+        sys.stdout.write(
+            f"\r  {title:<{TITLE_WIDTH}}{detail:.{room}}\x1b[K{end}" if on_terminal else f"\n    {detail}"
+        )
+        sys.stdout.flush()
+
+    sys.stdout.write(f"  {title:<{TITLE_WIDTH}}")
     sys.stdout.flush()
     try:
-        yield
+        yield show
     except BaseException:
-        sys.stdout.write("\n")
+        say()
         raise
-    say(f"{time.monotonic() - begin:6.1f} s")
+    duration = f"{time.monotonic() - begin:6.1f} s"
+    if on_terminal:
+        show(duration, end="\n")
+    else:
+        say(duration)
 
 
 def table(rows: list[tuple[str, str]]) -> None:

@@ -166,7 +166,8 @@ def _prepare(options: argparse.Namespace, environment: dict[str, str]) -> None:
     command = [sys.executable, str(ROOT / "manage.py"), "prepare", *demo]
     log_path = options.data / "logs" / "prepare.log"
     log_path.parent.mkdir(mode=0o700, exist_ok=True)
-    with log_path.open("w") as log, step("database and demo data" if not options.no_demo else "database"):
+    title = "database" if options.no_demo else "database and demo data"
+    with log_path.open("w") as log, step(title) as show:
         process = subprocess.Popen(  # noqa: S603
             guarded(command),
             env=environment,
@@ -174,19 +175,17 @@ def _prepare(options: argparse.Namespace, environment: dict[str, str]) -> None:
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=log,
             start_new_session=True,
         )
         assert process.stdout is not None
-        last_line = ""
         for line in process.stdout:
             log.write(line)
-            last_line = line.strip() or last_line
-            if options.verbose or line.startswith("  "):
-                sys.stdout.write(f"\n  {line.rstrip()}")
-                sys.stdout.flush()
-        if process.wait():
-            raise CannotStartError(f"the database cannot be prepared: {last_line} (log: {log_path})")
+            if sys.stdout.isatty() or line.startswith("  "):
+                show(line.strip())
+    if process.wait():
+        last_line = log_path.read_text(errors="replace").rstrip().rpartition("\n")[2]
+        raise CannotStartError(f"the database cannot be prepared: {last_line} (log: {log_path})")
 
 
 def _welcome(options: argparse.Namespace) -> None:

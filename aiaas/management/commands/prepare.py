@@ -9,6 +9,8 @@ from django.core.management.base import BaseCommand
 from django.urls import Resolver404, resolve
 
 from aiaas.demo.credentials import list_logins
+from aiaas.demo.seed import seed_demo
+from aiaas.embedded.secrets import write_private
 
 LINKS = [
     ("dashboard", "/app/"),
@@ -29,13 +31,16 @@ class Command(BaseCommand):
         parser.add_argument("--no-demo", action="store_true", help="without the two demo tenants")
 
     def handle(self, *args: object, no_demo: bool, **options: object) -> None:
-        """Run both steps; each does nothing when it was done before."""
+        """Run both steps, once each. The output is kept in a log: no secrets in it."""
+        self.stdout.write("migrating")
         call_command("migrate_all", stdout=self.stdout)
         if not no_demo:
-            call_command("seed_demo", stdout=self.stdout)
-        logins = [] if no_demo else list_logins()
-        welcome = {"links": [link for link in LINKS if _exists(link[1])], "logins": logins}
-        (settings.DATA_DIR / "welcome.json").write_text(json.dumps(welcome))
+            seed_demo(self.stdout.write)
+        links = [
+            link for link in LINKS if _exists(link[1]) and not (no_demo and link[1].startswith("/demo/"))
+        ]
+        welcome = {"links": links, "logins": [] if no_demo else list_logins()}
+        write_private(settings.DATA_DIR / "welcome.json", json.dumps(welcome))
 
 
 def _exists(path: str) -> bool:
