@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("apps.gateway.api")),
     path("api/v1/", include("apps.billing.api")),
     path("api/v1/", include("apps.crm.api")),
+    path("api/v1/", include("apps.ingestion.api")),
     path("api/v1/", include("apps.conversations.api")),
     path("api/v1/", include("apps.routing.api")),
     path("api/v1/", include("apps.orchestration.api")),

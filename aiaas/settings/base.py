@@ -132,7 +132,8 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A hint to a broker that is away must not keep its writer waiting.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 30}
+# Without max_retries kombu tries to reach a broker that is away for ever, in the middle of the request.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 30, "max_retries": 0}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 DEMO_PAGES = env.bool("DEMO_PAGES", default=False)

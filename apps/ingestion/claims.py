@@ -70,7 +70,7 @@ class Claim:
     def fail(self, reason: str) -> None:
         """Give up on this revision and say why; what was found before stays findable."""
         with in_tenant(self.tenant):
-            self._update(**_done(DocumentStatus.FAILED), error=reason)
+            self._update(**_done(DocumentStatus.FAILED, error=reason))
             publish(
                 DocumentFailed(
                     tenant_id=self.tenant.id,
@@ -101,11 +101,11 @@ class Claim:
         )
 
 
-def _done(status: DocumentStatus) -> dict[str, object]:
+def _done(status: DocumentStatus, error: str = "") -> dict[str, object]:
     return {
         "status": status,
         "progress_percent": 100 if status is DocumentStatus.READY else 0,
-        "error": "",
+        "error": error,
         "leased_until": None,
         "processed_at": Now(),
     }

@@ -13,6 +13,7 @@ import structlog
 from apps.ingestion.parsing.contracts import ParsedDocument, Section, Unreadable
 
 ROOT = Path(__file__).resolve().parents[3]
+MODULE = "apps.ingestion.parsing.child"
 SLOW = "The document takes too long to read: split it into smaller ones, or save it in a simpler form."
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ def parse_safely(name: str, content: bytes, limits: Limits | None = None) -> Par
 
 
 def _run_child(name: str, content: bytes, limits: Limits) -> bytes:
-    command = [sys.executable, "-m", "apps.ingestion.parsing.child", name[-200:], str(limits.memory_bytes)]
+    command = [sys.executable, "-m", MODULE, name[-200:], str(limits.memory_bytes)]
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [*command, str(max(1, round(limits.timeout_s)))],
         stdin=subprocess.PIPE,

@@ -1,0 +1,5 @@
+"""A parser that never ends."""
+
+import time
+
+time.sleep(60)
