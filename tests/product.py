@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -62,13 +61,13 @@ class Product:
 
     def kill(self, name: str) -> None:
         """kill -9, and everything the process had started."""
-        self.children[name].signal(signal.SIGKILL)
+        self.children[name].kill()
         self.children[name].wait(5)
         self.running.discard(name)
 
     def stop(self) -> None:
         for name in self.running:
-            self.children[name].signal(signal.SIGTERM)
+            self.children[name].ask_to_stop()
         for name in self.running:
             self.children[name].wait(15)
         self.nats.stop()

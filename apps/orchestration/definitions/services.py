@@ -74,8 +74,13 @@ def publish_workflow(*, tenant: TenantRef, name: str, number: int | None = None)
 
 
 def roll_back(*, tenant: TenantRef, name: str) -> VersionView:
-    """Publish the version again that was published before the present one; raises ConflictError."""
+    """Publish the version again that was published before the present one.
+
+    Raises NotFoundError, and ConflictError when there was none before.
+    """
     with in_tenant(tenant):
+        if not Workflow.objects.filter(name=name).exists():
+            raise NotFoundError(f"There is no workflow {name!r}.")
         retired = WorkflowVersion.objects.filter(workflow__name=name, state=VersionState.RETIRED)
         previous = retired.order_by("-published_at").first()
         if previous is None:
