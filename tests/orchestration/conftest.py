@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from apps.orchestration.definitions import services as definitions
 from apps.orchestration.definitions.contracts import VersionView
 from apps.tenants.contracts import TenantRef
+from tests.orchestration.sink import Sink
 
 
 @pytest.fixture
@@ -47,3 +49,11 @@ def no_hints(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(services, "_hint", Hint)
     return sent
+
+
+@pytest.fixture
+def sink(settings: Any) -> Iterator[Sink]:
+    """An HTTP service on loopback that the http_request tool may call."""
+    with Sink.open() as opened:
+        settings.HTTP_TOOL_ALLOWED_HOSTS = [opened.address]
+        yield opened

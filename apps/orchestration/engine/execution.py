@@ -12,10 +12,11 @@ from typing import Any
 import structlog
 
 from apps.orchestration import events, metrics
+from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import Effect, StepType, WorkflowDefinition
 from apps.orchestration.engine import decisions as d
-from apps.orchestration.engine.finish import CancelArrived, finish
-from apps.orchestration.engine.journal import Journal, LeaseLost
+from apps.orchestration.engine.finish import finish
+from apps.orchestration.engine.journal import CancelArrived, Journal, LeaseLost
 from apps.orchestration.engine.leases import seconds_from_now
 from apps.orchestration.engine.state import Kind
 from apps.orchestration.steps.context import Output, StepContext, StepFailed
@@ -55,7 +56,9 @@ class Execution:
                 if self._rests(command, is_fresh):
                     return
                 is_fresh = False
-                self._perform(command)
+                # A wish to cancel is noted at the next turn; what was to begin has not begun.
+                with contextlib.suppress(CancelArrived):
+                    self._perform(command)
         except LeaseLost:
             log.info("run_left_to_another", run_id=str(self.journal.run.id))
 
@@ -96,9 +99,7 @@ class Execution:
             case d.UndoStep():
                 self._undo(command)
             case d.Finish(status):
-                # A wish to cancel that comes while the run ends is seen at the next turn.
-                with contextlib.suppress(CancelArrived):
-                    finish(journal, self.definition, status)
+                finish(journal, self.definition, status)
 
     def _context(self, path: str, step_id: str, arguments: Mapping[str, Any], **more: Any) -> StepContext:
         journal = self.journal
@@ -123,8 +124,8 @@ class Execution:
             command.path, step.id, command.arguments, model=step.model, timeout_s=step.timeout_s
         )
         if step.effect not in (Effect.NONE, Effect.TRANSACTIONAL) and not command.is_repeat:
-            self.journal.note(Kind.STEP_INTENDED, {**base, "arguments": command.arguments, **condition})
-            self.journal.flush()
+            with self.journal.commit(begins_something=True):
+                self.journal.note(Kind.STEP_INTENDED, {**base, "arguments": command.arguments, **condition})
         started = time.perf_counter()
 
         def completed(output: Output) -> None:
@@ -158,11 +159,12 @@ class Execution:
             raise LeaseLost
         try:
             if effect is Effect.TRANSACTIONAL:
-                with self.journal.commit():
+                begins = self.journal.state.status is RunStatus.RUNNING
+                with self.journal.commit(begins_something=begins):
                     completed(action(context))
                 return
             completed(action(context))
-        except LeaseLost:
+        except (LeaseLost, CancelArrived):
             raise
         except StepFailed as error:
             failed(str(error), error.is_retryable)

@@ -19,10 +19,6 @@ from apps.orchestration.engine.state import Kind
 APOLOGY = "Sorry, something went wrong on our side and I could not finish this. Please try again in a moment."
 
 
-class CancelArrived(Exception):
-    """Somebody asked to cancel the run before it could end; nothing was written."""
-
-
 def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) -> None:
     """End the run with everything that belongs to its end; a cancelled run says nothing to the customer.
 
@@ -30,20 +26,14 @@ def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) 
     """
     run = journal.run
     latency_ms = max(0, round((timezone.now() - run.created_at).total_seconds() * 1000))
-    with journal.commit(finished_at=Now(), lease_owner=""):
-        if journal.is_cancel_requested and not journal.state.is_cancelling and status is RunStatus.COMPLETED:
-            raise CancelArrived
+    is_well = status is RunStatus.COMPLETED
+    with journal.commit(begins_something=is_well, finished_at=Now(), lease_owner="") as fields:
         journal.note(Kind.RUN_ENDED, {"status": status.value})
         receipt = make_receipt(journal.state, definition, run, latency_ms)
-        output = _reply(journal, status, receipt)
+        fields["output"] = _reply(journal, status, receipt)
         _record_usage(journal, receipt)
         journal.events.append(_event(journal, status, receipt, journal.state.error))
-        _keep(journal, output)
     metrics.agent_runs_total.labels(str(journal.tenant.id), run.workflow_name, status.value).inc()
-
-
-def _keep(journal: Journal, output: dict[str, Any]) -> None:
-    type(journal.run).objects.filter(id=journal.run.id).update(output=output)
 
 
 def _reply(journal: Journal, status: RunStatus, receipt: Receipt) -> dict[str, Any]:

@@ -27,6 +27,10 @@ class LeaseLost(Exception):
     """Another executor has the run, or something was written to it: whoever sees this stops silently."""
 
 
+class CancelArrived(Exception):
+    """Somebody asked to cancel the run before the next thing was begun; nothing was written."""
+
+
 def plain(value: Any) -> Any:
     """Turn a value into what JSON gives back, so that a fact reads the same now and after a crash."""
     return json.loads(json.dumps(value, cls=DjangoJSONEncoder))
@@ -59,27 +63,33 @@ class Journal:
         self.events.extend(events)
 
     @contextmanager
-    def commit(self, **changes: Any) -> Iterator[None]:
+    def commit(self, *, begins_something: bool = False, **changes: Any) -> Iterator[dict[str, Any]]:
         """Store the waiting facts and whatever the block writes, in one transaction.
 
-        The block may note further facts. Raises LeaseLost, and whatever the block raises; then nothing
-        was written and the facts wait on.
+        The block may note further facts, and set fields of the run in what it is given. Raises LeaseLost,
+        CancelArrived where something new would begin, and whatever the block raises; then nothing was
+        written and the facts wait on.
         """
         stored = (self.state, list(self.waiting), list(self.events))
         try:
             with in_tenant(self.tenant):
                 self._lock()
-                yield
+                if begins_something and self.is_cancel_requested and not self.state.is_cancelling:
+                    raise CancelArrived
+                yield changes
                 self._store(changes)
         except BaseException:
             self.state, self.waiting, self.events = stored
             raise
+        # Only now: when the commit's own outcome is unknown, the old version makes the next one stop.
+        self.run.version += len(self.waiting)
         self.waiting, self.events = [], []
 
     def flush(self, **changes: Any) -> None:
-        """Store what waits."""
-        with self.commit(**changes):
-            pass
+        """Store what waits, and the run's changed fields; nothing when there are neither."""
+        if self.waiting or changes:
+            with self.commit(**changes):
+                pass
 
     def _lock(self) -> None:
         """Refuse to write for a lost lease before anything else happens in the transaction."""
@@ -93,7 +103,6 @@ class Journal:
         self.is_cancel_requested = found[0] is not None
 
     def _store(self, changes: dict[str, Any]) -> None:
-        version = self.run.version + len(self.waiting)
         rows = [
             RunEvent(
                 tenant_id=self.tenant.id,
@@ -107,7 +116,7 @@ class Journal:
         RunEvent.objects.bulk_create(rows)
         due_at = None if self._rests else seconds_from_now(LEASE_S)
         fields = {
-            "version": version,
+            "version": self.run.version + len(self.waiting),
             "status": self.state.status.value,
             "error": self.state.error,
             "due_at": due_at,
@@ -119,7 +128,6 @@ class Journal:
         ).update(**fields):
             raise LeaseLost
         publish(*self.events)
-        self.run.version = version
 
     @property
     def _rests(self) -> bool:
