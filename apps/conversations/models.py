@@ -63,7 +63,7 @@ class Conversation(TenantModel):
     subject = models.CharField(max_length=120, blank=True)
     last_seq = models.PositiveIntegerField(default=0)
     epoch = models.UUIDField(default=uuid7, editable=False)
-    open_key = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    open_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - NULLs are distinct
     agent = models.CharField(max_length=ACTOR_CHARS, blank=True)
     rating = models.PositiveSmallIntegerField(null=True, blank=True)
     rating_comment = models.TextField(blank=True)
@@ -75,7 +75,10 @@ class Conversation(TenantModel):
         constraints = [
             models.CheckConstraint(
                 condition=Q(rating__isnull=True) | Q(rating__range=(1, 5)), name="rating_from_1_to_5"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["open_key"], condition=Q(open_key__isnull=False), name="conversation_opened_once"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -110,7 +113,7 @@ class Message(TenantModel):
     sources = models.JSONField(default=list, blank=True)
     receipt = models.JSONField(null=True, blank=True)
     client_message_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - NULLs are distinct
-    reply_key = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    reply_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - as above
     run_id = models.UUIDField(null=True, blank=True)
 
     class Meta:
@@ -120,6 +123,9 @@ class Message(TenantModel):
                 fields=["conversation", "client_message_id"],
                 condition=Q(client_message_id__isnull=False),
                 name="client_message_once",
+            ),
+            models.UniqueConstraint(
+                fields=["reply_key"], condition=Q(reply_key__isnull=False), name="reply_once"
             ),
         ]
 
