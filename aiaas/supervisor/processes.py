@@ -54,11 +54,10 @@ def product_processes(*, environment: dict[str, str], data_dir: Path, host: str,
 
 
 def _readiness(name: str, data_dir: Path, host: str, port: int) -> Callable[[], bool]:
-    local = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
     if name == "web":
-        return lambda: (_http_status(local, port, "/healthz") or 503) < 500
+        return lambda: (http_status(host, port, "/healthz") or 503) < 500
     if name == "realtime":
-        return lambda: _http_status(local, port + 1, "/") is not None
+        return lambda: http_status(host, port + 1, "/") is not None
     ready_file = _ready_file(data_dir, name)
     ready_file.unlink(missing_ok=True)
     return ready_file.exists
@@ -76,7 +75,9 @@ def _ready_file(data_dir: Path, name: str) -> Path:
     return data_dir / f"{name}.ready"
 
 
-def _http_status(host: str, port: int, path: str) -> int | None:
+def http_status(host: str, port: int, path: str) -> int | None:
+    """Return the status of a GET; None when nobody answers."""
+    host = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request("GET", path)

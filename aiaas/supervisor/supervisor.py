@@ -8,7 +8,7 @@ from aiaas.supervisor.child import Child
 from aiaas.supervisor.console import LogFollower, say
 from aiaas.supervisor.state import RunState
 
-READY_TIMEOUT_S = 90.0
+READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 12.0
 TICK_S = 0.2
 SERVER_RETRY_S = 2.0

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -22,11 +22,19 @@ from aiaas.embedded.secrets import data_secrets
 from aiaas.embedded.servers import make_data_dir
 from aiaas.supervisor.child import ROOT
 from aiaas.supervisor.console import complain, say, step, table
-from aiaas.supervisor.processes import process_environment, product_processes
+from aiaas.supervisor.prepared import fingerprint, is_prepared, mark_prepared
+from aiaas.supervisor.processes import http_status, process_environment, product_processes
 from aiaas.supervisor.state import DataInUseError, RunState, wait_for_run
 from aiaas.supervisor.supervisor import NotReadyError, Supervisor
 
 NEEDED_BYTES = 400_000_000
+PAGES = [
+    ("dashboard", "/app/"),
+    ("admin", "/admin/"),
+    ("API docs", "/api/docs/"),
+    ("demo shop", "/demo/shop/"),
+    ("demo software company", "/demo/software/"),
+]
 
 
 class CannotStartError(Exception):
@@ -161,15 +169,26 @@ def _start_servers(options: argparse.Namespace, supervisor: Supervisor) -> dict[
 
 
 def _prepare(options: argparse.Namespace, environment: dict[str, str]) -> None:
-    """Migrate and seed in one process; its lines are the progress."""
+    """Migrate and seed in a process of its own, whose lines are the progress, unless that was done before."""
+    mark = fingerprint(with_demo=not options.no_demo)
+    owner_url = environment["DATABASE_OWNER_URL"]
+    title = "database" if options.no_demo else "database and demo data"
+    with step(title) as show:
+        if is_prepared(owner_url, mark) and (options.data / "logins.json").exists():
+            return
+        _run_prepare(options, environment, show)
+        mark_prepared(owner_url, mark)
+
+
+def _run_prepare(
+    options: argparse.Namespace, environment: dict[str, str], show: Callable[[str], None]
+) -> None:
     demo = ["--no-demo"] if options.no_demo else []
-    command = [sys.executable, str(ROOT / "manage.py"), "prepare", *demo]
     log_path = options.data / "logs" / "prepare.log"
     log_path.parent.mkdir(mode=0o700, exist_ok=True)
-    title = "database" if options.no_demo else "database and demo data"
-    with log_path.open("w") as log, step(title) as show:
+    with log_path.open("w") as log:
         process = subprocess.Popen(  # noqa: S603
-            guarded(command),
+            guarded([sys.executable, str(ROOT / "manage.py"), "prepare", *demo]),
             env=environment,
             cwd=ROOT,
             text=True,
@@ -189,13 +208,15 @@ def _prepare(options: argparse.Namespace, environment: dict[str, str]) -> None:
 
 
 def _welcome(options: argparse.Namespace) -> None:
-    welcome = json.loads((options.data / "welcome.json").read_text())
+    """Show the pages that answer, the logins, and where to look next."""
     base = f"http://localhost:{options.port}"
     say()
-    table([(title, f"{base}{path}") for title, path in welcome["links"]])
-    if welcome["logins"]:
+    pages = [page for page in PAGES if (http_status(options.host, options.port, page[1]) or 500) < 400]
+    table([(title, f"{base}{path}") for title, path in pages])
+    logins = json.loads((options.data / "logins.json").read_text())
+    if logins:
         say()
-        table([(f"login {who}", how) for who, how in welcome["logins"]])
+        table([(f"login {who}", how) for who, how in logins])
     say()
     table([("logs", str(options.data / "logs")), ("stop", "Ctrl-C")])
 

@@ -23,6 +23,7 @@ from aiaas.embedded import (
 )
 from aiaas.embedded import account as accounts
 from aiaas.embedded.process import free_port
+from aiaas.supervisor.prepared import fingerprint, is_prepared, mark_prepared
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,6 +90,17 @@ def test_restarts_on_its_port_with_its_data(postgres: PostgresServer) -> None:
 
     assert (postgres.url, postgres.port) == (url, port)
     assert query(postgres.superuser_url, "SELECT 1 FROM pg_database WHERE datname = 'kept'")
+
+
+def test_a_database_remembers_what_it_was_prepared_for(postgres: PostgresServer) -> None:
+    owner_url, mark = postgres.url_for("aiaas_owner"), fingerprint(with_demo=True)
+    assert mark != fingerprint(with_demo=False)
+    assert not is_prepared(owner_url, mark)
+
+    mark_prepared(owner_url, mark)
+
+    assert is_prepared(owner_url, mark)
+    assert not is_prepared(owner_url, fingerprint(with_demo=False))
 
 
 def test_a_second_server_on_the_same_data_is_refused(postgres: PostgresServer, data_dir: Path) -> None:

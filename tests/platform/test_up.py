@@ -21,7 +21,7 @@ from aiaas.supervisor import up as module
 ROOT = Path(__file__).parents[2]
 TAKEN_FROM_TESTS = ("DATABASE_URL", "DATABASE_PLATFORM_URL", "DATABASE_OWNER_URL", "REDIS_URL", "NATS_URL")
 NOT_PASSED_ON = {*TAKEN_FROM_TESTS, "SECRET_KEY", "DJANGO_SETTINGS_MODULE", "TEST_SUPERUSER_URL"}
-READY_TIMEOUT_S = 90.0
+READY_TIMEOUT_S = 180.0
 
 pytestmark = pytest.mark.journey
 

@@ -6,23 +6,14 @@ from argparse import ArgumentParser
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.urls import Resolver404, resolve
 
 from aiaas.demo.credentials import list_logins
 from aiaas.demo.seed import seed_demo
 from aiaas.embedded.secrets import write_private
 
-LINKS = [
-    ("dashboard", "/app/"),
-    ("admin", "/admin/"),
-    ("API docs", "/api/docs/"),
-    ("demo shop", "/demo/shop/"),
-    ("demo software company", "/demo/software/"),
-]
-
 
 class Command(BaseCommand):
-    """Migrate every schema, seed the demo tenants, and note what `up` shows at the end."""
+    """Migrate every schema, seed the demo tenants, and note the logins that `up` shows at the end."""
 
     help = "Migrates and seeds the database; `up` runs it before it starts the processes."
 
@@ -36,16 +27,4 @@ class Command(BaseCommand):
         call_command("migrate_all", stdout=self.stdout)
         if not no_demo:
             seed_demo(self.stdout.write)
-        links = [
-            link for link in LINKS if _exists(link[1]) and not (no_demo and link[1].startswith("/demo/"))
-        ]
-        welcome = {"links": links, "logins": [] if no_demo else list_logins()}
-        write_private(settings.DATA_DIR / "welcome.json", json.dumps(welcome))
-
-
-def _exists(path: str) -> bool:
-    try:
-        resolve(path)
-    except Resolver404:
-        return False
-    return True
+        write_private(settings.DATA_DIR / "logins.json", json.dumps([] if no_demo else list_logins()))
