@@ -1,0 +1,135 @@
+"""The demo shop with its processes, and a real browser that looks at it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from aiaas.demo.companies import Company, order_fields, read_companies
+from apps.crm.services import create_order, find_or_create_customer
+from apps.ingestion.services import add_document, process_document
+from apps.tenants.contracts import TenantRef
+from apps.tenants.services import provision_tenant
+from tests.conftest import clone_database, drop_database, use_database
+from tests.live import LiveDatabase
+from tests.product import Product, running
+
+ARTICLES = {"Returns and refunds", "Delivery outside the European Union", "Track your parcel"}
+PATIENCE_MS = 30_000
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+# What destroy() must leave as it was (timers, the page's listeners, sockets), and what the policy forbade.
+BOOKKEEPING = """
+(() => {
+  const kept = { timers: new Set(), listeners: new Map(), sockets: new Set(), violations: [] };
+  window.__kept = kept;
+  const { setTimeout: set, clearTimeout: clear, WebSocket: Socket } = window;
+  window.setTimeout = (run, ms, ...rest) => {
+    const id = set(() => { kept.timers.delete(id); run(...rest); }, ms);
+    kept.timers.add(id);
+    return id;
+  };
+  window.clearTimeout = (id) => { kept.timers.delete(id); clear(id); };
+  window.WebSocket = class extends Socket {
+    constructor(...rest) {
+      super(...rest);
+      kept.sockets.add(this);
+      Socket.prototype.addEventListener.call(this, "close", () => kept.sockets.delete(this));
+    }
+  };
+  for (const target of [window, document]) {
+    const { addEventListener: add, removeEventListener: remove } = target;
+    target.addEventListener = (type, run, options) => {
+      kept.listeners.set(run, type);
+      if (options && options.signal) add.call(options.signal, "abort", () => kept.listeners.delete(run));
+      add.call(target, type, run, options);
+    };
+    target.removeEventListener = (type, run, options) => {
+      kept.listeners.delete(run);
+      remove.call(target, type, run, options);
+    };
+  }
+  EventTarget.prototype.addEventListener.call(document, "securitypolicyviolation", (event) =>
+    kept.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+})();
+"""
+
+
+def find_browser() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture(scope="module")
+def product(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Product]:
+    """The processes that a visitor meets, with Harbor Goods on a database of the module's own."""
+    name = f"journeys_{settings.WORKER}"
+    drop_database(name)
+    clone_database(name)
+    with django_db_blocker.unblock():
+        use_database(name)
+        _open_shop()
+        use_database(f"test_{settings.WORKER}")
+    folder = tmp_path_factory.mktemp("journeys")
+    with running(LiveDatabase(name), folder, "web", "realtime", "worker") as product:
+        yield product
+    drop_database(name)
+
+
+def _open_shop() -> None:
+    company = next(company for company in read_companies() if company.slug == "shop")
+    tenant = provision_tenant(slug=company.slug, name=company.name)
+    for article in company.articles:
+        if article.title in ARTICLES:
+            document = add_document(tenant=tenant, title=article.title, text=article.text)
+            process_document(tenant=tenant, document_id=document.id)
+    _add_ada(tenant, company)
+
+
+def _add_ada(tenant: TenantRef, company: Company) -> None:
+    ada = next(customer for customer in company.customers if customer["external_id"] == "ada")
+    find_or_create_customer(tenant=tenant, **ada)
+    for order in company.orders:
+        if order["customer"] == ada["email"]:
+            fields = order_fields(order, timezone.now())
+            create_order(tenant=tenant, customer_email=ada["email"], **fields)
+
+
+@pytest.fixture
+def browser(product: Product) -> Iterator[Browser]:
+    """Chromium; it comes after the product, because its driver keeps Django off this thread."""
+    path = find_browser()
+    if path is None:
+        pytest.skip("needs Chromium: install it or name it in CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, product: Product) -> Iterator[Page]:
+    """A page that fails the test when it breaks its security policy or throws."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.add_init_script(BOOKKEEPING)
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    yield page
+    assert page.evaluate("window.__kept.violations") == []
+    assert complaints == []
