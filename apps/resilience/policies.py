@@ -170,4 +170,6 @@ async def _within(attempt: Callable[[], Awaitable[T]], timeout_s: float | None) 
 def _outcome(error: BaseException | None) -> str:
     if error is None:
         return "ok"
-    return {AttemptTimeout: "timeout", BulkheadFull: "refused_by_bulkhead"}.get(type(error), "error")
+    if isinstance(error, AttemptTimeout):
+        return "timeout"
+    return "refused_by_bulkhead" if isinstance(error, BulkheadFull) else "error"

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import openai
@@ -87,7 +88,7 @@ class OpenAiChat:
     def _stream(self, request: ChatRequest, on_delta: OnDelta) -> _Answer:
         deadline = time.monotonic() + request.timeout_s
         answer = _Answer()
-        options = {"stream": True, "stream_options": {"include_usage": True}}
+        options: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
         with self._client.chat.completions.create(**_arguments(request), **options) as stream:
             for chunk in stream:
                 if time.monotonic() > deadline:
@@ -123,7 +124,7 @@ class OpenAiChat:
         return self._count_tokens(prompt), self._count_tokens(answer.text)
 
 
-def _arguments(request: ChatRequest) -> dict[str, object]:
+def _arguments(request: ChatRequest) -> dict[str, Any]:
     return {
         "model": request.model,
         "messages": build_messages(request),

@@ -7,6 +7,7 @@ machine share them, and only the rows of the vocabulary that are used become res
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -41,11 +42,11 @@ class GraphWriter:
         """Store one float."""
         return self.constant(f"float_{value}", np.array(value, np.float32))
 
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append a node with one output."""
         return self.named_op(f"t{len(self.nodes)}", kind, *inputs, **attributes)
 
-    def named_op(self, output: str, kind: str, *inputs: str, **attributes: object) -> str:
+    def named_op(self, output: str, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append a node whose output has the given name."""
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output

@@ -44,7 +44,14 @@ def check_meaning(source: Source) -> list[Problem]:
 
 
 def _check_inputs(source: Source) -> Iterator[Problem]:
-    checks = {"string": str, "int": int, "double": (int, float), "bool": bool, "list": list, "map": dict}
+    checks: dict[str, Any] = {
+        "string": str,
+        "int": int,
+        "double": (int, float),
+        "bool": bool,
+        "list": list,
+        "map": dict,
+    }
     for name, spec in source.data.get("inputs", {}).items():
         default = spec.get("default")
         wrong_bool = isinstance(default, bool) and spec["type"] != "bool"

@@ -6,7 +6,7 @@ import difflib
 import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
@@ -48,10 +48,11 @@ def check_schema(source: Source) -> list[Problem]:
 
 def schema_problems(source: Source, error: ValidationError, base: tuple[str | int, ...]) -> list[Problem]:
     """Put a JSON Schema error below the path `base` into words: what is wrong, and what to write instead."""
-    path = (*base, *error.absolute_path)
+    path, instance = (*base, *error.absolute_path), cast("Any", error.instance)
     if error.validator == "additionalProperties":
-        known = sorted(error.schema.get("properties", {}))
-        unknown = [key for key in error.instance if key not in known]
+        schema: Any = error.schema
+        known = sorted(schema.get("properties", {}))
+        unknown = [key for key in instance if key not in known]
         return [
             source.problem((*path, key), f"`{key}` is not known here", _suggest(key, known), at_key=True)
             for key in unknown
@@ -61,7 +62,7 @@ def schema_problems(source: Source, error: ValidationError, base: tuple[str | in
 
 
 def _words(error: ValidationError) -> tuple[str, str]:
-    value, rule = error.instance, error.validator_value
+    value, rule = cast("Any", error.instance), cast("Any", error.validator_value)
     match error.validator:
         case "required":
             missing = next((key for key in rule if key not in value), "?")
