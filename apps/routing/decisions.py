@@ -20,6 +20,7 @@ CAPPED_CONFIDENCE = 0.5
 FOLLOW_UP_WORDS = 4
 CLEARLY_ALIKE = 0.6
 COMPLAINT = "complaint"
+SMALLTALK = "smalltalk"
 QUOTED_MAIL = re.compile(r"^\s*>.*$|^\s*On .{5,120} wrote:\s*$|^-- ?$[\s\S]*", re.MULTILINE)
 
 
@@ -68,11 +69,14 @@ def _classify(
 ) -> tuple[Prediction, list[str]]:
     alone = classifier.predict(text, embed(text))
     best = next(iter(alone.probabilities.values()))
-    if not history or best >= ESCALATION_CONFIDENCE or len(text.split()) > FOLLOW_UP_WORDS:
+    is_unclear = alone.in_scope and best < ESCALATION_CONFIDENCE and len(text.split()) <= FOLLOW_UP_WORDS
+    if not history or not is_unclear:
         return alone, []
     in_context = f"{history[-1]} {text}"
     together = classifier.predict(in_context, embed(in_context))
-    if not together.in_scope or next(iter(together.probabilities.values())) <= best:
+    intent, probability = next(iter(together.probabilities.items()))
+    # A greeting before must not turn whatever follows into small talk.
+    if not together.in_scope or intent == SMALLTALK or probability <= best:
         return alone, []
     return together, ["Read together with the customer's message before, as it is short and unclear alone."]
 

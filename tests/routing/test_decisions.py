@@ -21,13 +21,16 @@ def decide(
     in_scope: bool = True,
     models: ChatModels = MODELS,
 ) -> RouteDecision:
-    """Decide with a classifier that answers from a table and is unsure of every other text."""
+    """Decide with a classifier that answers from a table and is unsure of every other text.
+
+    `in_scope` is its verdict on the message alone.
+    """
 
     def predict(text: str, _: Any) -> Prediction:
         intent, p = answers.get(text, ("faq", 0.3))
         rest = {"smalltalk": 1 - p} if intent == "faq" else {"faq": 1 - p}
         likeliest = sorted({intent: p, **rest}.items(), key=lambda pair: -pair[1])
-        return Prediction(dict(likeliest), in_scope, "a known example", 0.9)
+        return Prediction(dict(likeliest), in_scope or text != message.text, "a known example", 0.9)
 
     return decide_route(
         message,
@@ -101,6 +104,17 @@ def test_a_short_follow_up_is_read_with_the_message_before() -> None:
 def test_a_clear_message_is_read_alone() -> None:
     answers = {"cancel it": ("order_change", 0.9), "hello cancel it": ("smalltalk", 0.99)}
     assert decide(Message("cancel it", history=["hello"]), answers).intent == "order_change"
+
+
+def test_what_follows_a_greeting_is_not_small_talk() -> None:
+    answers = {"and 1043?": ("faq", 0.6), "hello and 1043?": ("smalltalk", 0.9)}
+    assert decide(Message("and 1043?", history=["hello"]), answers).escalate
+
+
+def test_gibberish_stays_gibberish_whatever_came_before() -> None:
+    answers = {"blorp": ("faq", 0.6), "where is my order? blorp": ("order_status", 0.9)}
+    decision = decide(Message("blorp", history=["where is my order?"]), answers, in_scope=False)
+    assert (decision.intent, decision.in_scope, decision.escalate) == ("faq", False, True)
 
 
 def test_mail_is_read_without_what_it_quotes() -> None:
