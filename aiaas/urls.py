@@ -1,7 +1,6 @@
 """Every route of the product, one line for each doorway."""
 
 from django.urls import URLPattern, URLResolver, include, path
-from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from apps.gateway import health
@@ -14,7 +13,7 @@ handler500 = "apps.gateway.problems.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
-    path("metrics", ExportToDjangoView),
+    path("metrics", health.metrics),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("apps.gateway.api")),

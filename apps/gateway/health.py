@@ -1,15 +1,20 @@
-"""Whether this process is alive, and whether it can serve."""
+"""Whether this process is alive, whether it can serve, and what it has counted."""
 
 import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import structlog
+from celery import current_app
 from django.conf import settings
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django_prometheus.exports import ExportToDjangoView
 from redis import Redis
+from redis.exceptions import RedisError
+
+from apps.gateway.metrics import QUEUE_DEPTH
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +37,18 @@ def readyz(request: HttpRequest) -> JsonResponse:
     )
 
 
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Export the metrics of every process that shares PROMETHEUS_MULTIPROC_DIR with this one."""
+    queue: str = current_app.conf.task_default_queue
+    try:
+        with _valkey() as client:
+            QUEUE_DEPTH.labels(queue).set(client.llen(queue))
+    except RedisError as exc:
+        log.warning("queue_depth_unknown", error=repr(exc))
+    answer: HttpResponse = ExportToDjangoView(request)
+    return answer
+
+
 def check_database() -> None:
     """Run a statement as the application's role."""
     with connections["default"].cursor() as cursor:
@@ -50,9 +67,7 @@ def check_migrations() -> None:
 
 def check_valkey() -> None:
     """Ping Valkey."""
-    with Redis.from_url(
-        settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-    ) as client:
+    with _valkey() as client:
         client.ping()
 
 
@@ -71,6 +86,10 @@ CHECKS: dict[str, Callable[[], None]] = {
     "valkey": check_valkey,
     "nats": check_nats,
 }
+
+
+def _valkey() -> Redis:
+    return Redis.from_url(settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
 
 
 def _passes(name: str, check: Callable[[], None]) -> bool:

@@ -1,6 +1,6 @@
 """What the HTTP doorway measures."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 REQUEST_DURATION = Histogram(
     "request_duration_seconds",
@@ -14,3 +14,6 @@ RATE_LIMIT_FALLBACK = Counter(
 )
 QUOTA_REFUSED = Counter("quota_refused_total", "Requests answered with 402", ["kind"])
 IDEMPOTENT_REPLAYS = Counter("idempotent_replays_total", "Writes answered from a remembered answer")
+QUEUE_DEPTH = Gauge(
+    "queue_depth", "Hints that no worker has taken yet", ["queue_name"], multiprocess_mode="mostrecent"
+)

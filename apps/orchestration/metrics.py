@@ -1,10 +1,9 @@
 """What runs look like from outside; the design's names."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 agent_runs_total = Counter("agent_runs_total", "Ended agent runs", ["tenant_id", "workflow", "status"])
 step_seconds = Histogram("agent_step_duration_seconds", "Duration of steps", ["type", "tool"])
-queue_depth = Gauge("queue_depth", "Work that waits", ["queue_name"])
 sweeps_total = Counter("run_sweeps_total", "Sweeps for due runs, by whether they found any", ["found"])
 
 

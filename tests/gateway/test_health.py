@@ -77,6 +77,13 @@ def test_metrics_carry_the_designs_names(anyone, api):
     assert "billing_usage_total" in body
 
 
+def test_metrics_tell_how_many_hints_wait(anyone, valkey, settings):
+    valkey.rpush("celery", "a", "b", "c")
+    assert 'queue_depth{queue_name="celery"} 3.0' in anyone.get("/metrics").content.decode()
+    settings.REDIS_URL = "redis://127.0.0.1:1"
+    assert anyone.get("/metrics").status_code == 200
+
+
 def test_the_schema_and_its_page_are_public(anyone, db, valkey):
     schema = anyone.get("/api/schema/", headers={"Accept": "application/json"}).json()
     assert "Problem" in schema["components"]["schemas"]

@@ -1,6 +1,7 @@
 """One message through the whole journey, on the command line."""
 
 import json
+import logging
 from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,12 @@ from apps.conversations.contracts import MessageView
 from apps.gateway.questions import await_reply, put_question
 from apps.resilience.errors import DomainError
 from apps.tenants.selectors import get_tenant
+
+SHOWN = (
+    *("workflow", "version", "intent", "confidence", "tier", "model_version", "reasons", "steps"),
+    *("provider", "model", "prompt_tokens", "completion_tokens", "cost_microusd", "knows"),
+    *("escalated", "fallback", "latency_ms"),
+)
 
 
 class Command(BaseCommand):
@@ -27,6 +34,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["verbosity"] < 2:
+            logging.getLogger("apps").setLevel(logging.WARNING)
         try:
             question = put_question(
                 tenant=get_tenant(slug=options["tenant"]),
@@ -37,20 +46,24 @@ class Command(BaseCommand):
             reply = await_reply(question, wait_s=options["wait"])
         except DomainError as exc:
             raise CommandError(exc.detail) from exc
-        self._print_json(reply) if options["json"] else self._print(reply)
+        if options["json"]:
+            self._print_json(reply)
+        else:
+            self._print(reply)
 
     def _print(self, reply: MessageView) -> None:
-        write, heading = self.stdout.write, self.style.MIGRATE_HEADING
-        write(reply.text)
+        heading = self.style.MIGRATE_HEADING
+        self.stdout.write(reply.text)
         if reply.sources:
-            write(heading("\nSources"))
+            self.stdout.write(heading("\nSources"))
         for index, source in enumerate(reply.sources, start=1):
-            where = source.get("url") or source.get("heading") or source.get("document_id") or ""
-            write(f"  [{source.get('index', index)}] {source.get('title', '')}  {where}".rstrip())
-        write(heading("\nReceipt"))
-        for name, value in (reply.receipt or {}).items():
-            write(f"  {name}: {value if isinstance(value, str) else json.dumps(value, default=str)}")
-        write(f"  conversation: {reply.conversation_id}")
+            where = source.get("url") or source.get("heading") or ""
+            number = source.get("index", index)
+            self.stdout.write(f"  [{number}] {source.get('title', '')}  {where}".rstrip())
+        self.stdout.write(heading("\nReceipt"))
+        for name, value in _in_order(reply.receipt or {}):
+            self.stdout.write(f"  {name}: {_in_words(value)}")
+        self.stdout.write(f"  conversation: {reply.conversation_id}")
 
     def _print_json(self, reply: MessageView) -> None:
         answer = {
@@ -61,3 +74,16 @@ class Command(BaseCommand):
             "receipt": reply.receipt,
         }
         self.stdout.write(json.dumps(answer, default=str, indent=2))
+
+
+def _in_order(receipt: dict[str, Any]) -> list[tuple[str, Any]]:
+    names = [*SHOWN, *sorted(receipt.keys() - set(SHOWN) - {"sources"})]
+    return [(name, receipt[name]) for name in names if receipt.get(name) not in (None, "", [])]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list):
+        return "".join(f"\n    {_in_words(item)}" for item in value)
+    if isinstance(value, dict):
+        return " ".join(str(item) for item in value.values() if item is not None)
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
