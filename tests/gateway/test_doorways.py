@@ -1,6 +1,7 @@
 """Every API view is fail-closed: these tests find the views from the routes."""
 
 import base64
+import re
 
 import pytest
 from django.test import RequestFactory
@@ -11,6 +12,7 @@ from rest_framework.request import Request
 
 from apps.billing.models import Plan, UsageBucket
 from apps.gateway.authentication import HasRequiredScope
+from apps.gateway.metering import METERED
 from apps.gateway.pagination import CursorPages
 from apps.tenants.context import in_tenant
 from apps.tenants.permissions import ALL
@@ -51,6 +53,12 @@ def test_every_view_declares_a_known_permission_for_each_method(path, callback):
 def test_only_the_listed_views_are_open():
     is_open = {path for path, callback in routes() if AllowAny in callback.cls.permission_classes}
     assert is_open == OPEN
+
+
+def test_every_metered_pattern_has_a_route():
+    samples = [re.sub(r"<[^>]+>", "x", path) for path, _ in routes()]
+    for _, pattern, kind in METERED:
+        assert any(pattern.fullmatch(sample) for sample in samples), f"nothing is metered as {kind}"
 
 
 def page(query, queryset):

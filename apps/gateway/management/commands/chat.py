@@ -3,6 +3,8 @@
 import json
 import logging
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -34,16 +36,15 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["verbosity"] < 2:
-            logging.getLogger("apps").setLevel(logging.WARNING)
         try:
-            question = put_question(
-                tenant=get_tenant(slug=options["tenant"]),
-                text=options["text"],
-                workflow=options["workflow"],
-                conversation_id=options["conversation"],
-            )
-            reply = await_reply(question, wait_s=options["wait"])
+            with _quiet(options["verbosity"]):
+                question = put_question(
+                    tenant=get_tenant(slug=options["tenant"]),
+                    text=options["text"],
+                    workflow=options["workflow"],
+                    conversation_id=options["conversation"],
+                )
+                reply = await_reply(question, wait_s=options["wait"])
         except DomainError as exc:
             raise CommandError(exc.detail) from exc
         if options["json"]:
@@ -74,6 +75,18 @@ class Command(BaseCommand):
             "receipt": reply.receipt,
         }
         self.stdout.write(json.dumps(answer, default=str, indent=2))
+
+
+@contextmanager
+def _quiet(verbosity: int) -> Iterator[None]:
+    # The receipt tells what the log would; `-v 2` shows the log as well.
+    logger = logging.getLogger("apps")
+    level = logger.level
+    logger.setLevel(logging.WARNING if verbosity < 2 else level)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _in_order(receipt: dict[str, Any]) -> list[tuple[str, Any]]:
