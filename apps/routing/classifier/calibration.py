@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 Scores = NDArray[np.float32]
 LOG_TEMPERATURE_BOUNDS = (-5.0, 2.0)
@@ -19,6 +18,8 @@ def softmax(scores: Scores, temperature: float) -> Scores:
 
 def fit_temperature(scores: Scores, labels: NDArray[np.int64]) -> float:
     """Find the temperature with the least log loss on held-out scores (Guo et al. 2017)."""
+    from scipy.optimize import minimize_scalar
+
     rows = np.arange(len(labels))
 
     def log_loss(log_temperature: float) -> float:

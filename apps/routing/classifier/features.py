@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
+
+# scikit-learn and SciPy take seconds and 80 MB to import: only a process that routes pays for them.
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 FEATURES_VERSION = 1
 MAX_CHARS = 2_000
@@ -22,6 +26,8 @@ def normalise_text(text: str) -> str:
 
 
 def _word_vectorizer() -> TfidfVectorizer:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(
         preprocessor=_prepare,
         ngram_range=(1, 2),
@@ -32,6 +38,8 @@ def _word_vectorizer() -> TfidfVectorizer:
 
 
 def _char_vectorizer() -> TfidfVectorizer:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(
         preprocessor=_prepare, analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, dtype=np.float32
     )
@@ -71,6 +79,8 @@ class WordingFeatures:
 
     def transform(self, texts: Sequence[str]) -> sp.csr_matrix:
         """One row a text, word columns first."""
+        import scipy.sparse as sp
+
         return sp.hstack([self.words.transform(texts), self.chars.transform(texts)], format="csr")
 
     def familiarity(self, texts: Sequence[str]) -> NDArray[np.float32]:

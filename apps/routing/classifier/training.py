@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold
-from sklearn.svm import LinearSVC
 
 from apps.routing.classifier.calibration import expected_calibration_error, fit_temperature, softmax
 from apps.routing.classifier.features import WordingFeatures
 from apps.routing.classifier.model import IntentClassifier, LinearScorer, Scores
+
+if TYPE_CHECKING:
+    from sklearn.svm import LinearSVC
 
 EMBEDDING_WEIGHT = 2.0
 REGULARISATION = 0.5
@@ -80,6 +81,9 @@ def _labels(examples: Examples, intents: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def _fit_scorer(examples: Examples, labels: NDArray[np.int64]) -> LinearScorer:
+    import scipy.sparse as sp
+    from sklearn.svm import LinearSVC
+
     wording = WordingFeatures.fit(examples.texts)
     lexical = wording.transform(examples.texts)
     meaning = sp.csr_matrix(EMBEDDING_WEIGHT * examples.embeddings)
@@ -104,6 +108,8 @@ def _one_column_an_intent(svm: LinearSVC) -> tuple[NDArray[np.float32], NDArray[
 
 
 def _cross_validate(examples: Examples, labels: NDArray[np.int64]) -> Scores:
+    from sklearn.model_selection import StratifiedKFold
+
     wanted = FOLDS_MANY_EXAMPLES if len(labels) > MANY_EXAMPLES else FOLDS_FEW_EXAMPLES
     folds = min(wanted, int(np.bincount(labels).min()))
     rows = np.empty(len(labels), dtype=np.int64)
