@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -54,7 +54,7 @@ def order_fields(order: dict[str, Any], now: dt.datetime) -> OrderFields:
     for moment in MOMENTS:
         if f"{moment}_days_ago" in order:
             fields[f"{moment}_at"] = now - dt.timedelta(days=order[f"{moment}_days_ago"])
-    return OrderFields(**fields, currency="EUR")
+    return cast(OrderFields, fields | {"currency": "EUR"})
 
 
 def _read(folder: Path) -> Company:

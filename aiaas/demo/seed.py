@@ -28,13 +28,12 @@ def seed_demo(report: Report) -> None:
     Interrupted anywhere, it finishes when called again: the API key is issued last.
     Works with the owner's connection where a tenant is missing.
     """
-    report("teaching the router")
-    warm_router()
     for company in read_companies():
         tenant = _provide_tenant(company)
         if _is_seeded(tenant):
             report(f"{company.name} is there already")
             continue
+        warm_router()  # learns the default model here rather than at the first message
         _add_customers_and_orders(tenant, company)
         _add_knowledge(tenant, company, report)
         _add_people(tenant, company)
@@ -89,5 +88,5 @@ def _issue_api_key(tenant: TenantRef) -> None:
     for key in tenants.list_api_keys(tenant=tenant):
         if key.name == API_KEY_NAME:
             revoke_api_key(tenant=tenant, key_id=key.key_id)
-    key = create_api_key(tenant=tenant, name=API_KEY_NAME, scopes=["api:read", "api:write"])
-    keep_api_key(tenant.slug, key.token)
+    issued = create_api_key(tenant=tenant, name=API_KEY_NAME, scopes=["api:read", "api:write"])
+    keep_api_key(tenant.slug, issued.token)
