@@ -58,7 +58,7 @@ class Up:
     def start(self) -> None:
         (self.data.parent / "out").write_text("")
         self.process = command("up", "--no-demo", "--port", self.port, data=self.data)
-        wait_for(lambda: "ready in" in self.output() or self.process.poll() is not None, READY_TIMEOUT_S)
+        wait_for(lambda: "Ctrl-C" in self.output() or self.process.poll() is not None, READY_TIMEOUT_S)
         assert "ready in" in self.output(), self.process.stderr.read()
 
     def output(self) -> str:

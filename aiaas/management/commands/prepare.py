@@ -16,6 +16,7 @@ class Command(BaseCommand):
     """Migrate every schema, seed the demo tenants, and note the logins that `up` shows at the end."""
 
     help = "Migrates and seeds the database; `up` runs it before it starts the processes."
+    requires_system_checks = ()  # they would load every page of the product
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add --no-demo."""

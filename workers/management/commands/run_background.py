@@ -39,6 +39,7 @@ class Pulse:
 
 class Command(BaseCommand):
     help = "Run the outbox relay, the event consumers and the schedule in one process."
+    requires_system_checks = ()  # they would load every page of the product
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--only", choices=PARTS, help="run one part alone, to scale it on its own")
