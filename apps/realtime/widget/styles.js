@@ -19,8 +19,7 @@ header { display: flex; align-items: center; gap: 4px; padding: 14px 10px 14px 1
 h2 { flex: 1; margin: 0; font-size: 17px; font-weight: 650; }
 header button { width: 38px; height: 38px; display: grid; place-items: center; }
 header button:hover { background: rgb(255 255 255 / .16); }
-header button:focus-visible, .launchertextarea:focus-visible { outline-width: 2px; outline-offset: -1px; box-shadow: none; }
-:focus-visible { outline-color: #fff; box-shadow: 0 0 0 5px var(--brand); }
+header button:focus-visible, .launcher:focus-visible { outline-color: #fff; box-shadow: 0 0 0 5px var(--brand); }
 .banner { padding: 8px 18px; font-size: 13px; background: var(--soft); color: var(--muted); border-bottom: 1px solid var(--line); }
 .banner.warn { background: var(--warn-bg); color: var(--warn-fg); }
 .scroll { flex: 1; overflow-y: auto; overscroll-behavior: contain; padding: 16px 14px; }
