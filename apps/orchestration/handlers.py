@@ -6,6 +6,7 @@ import structlog
 
 from apps.conversations.events import MessageReceived
 from apps.events.contracts import DomainEvent
+from apps.orchestration.definitions.contracts import WorkflowDefinition
 from apps.orchestration.definitions.selectors import find_published, find_triggered
 from apps.orchestration.services import create_run, publish_shipped_workflows
 from apps.tenants.context import current_tenant
@@ -24,6 +25,7 @@ def on_message_received(event: DomainEvent) -> None:
     tenant = current_tenant()
     if event.run_id is None or tenant is None:
         return
+    definition: WorkflowDefinition | None
     if event.workflow:
         definition = find_published(tenant=tenant, name=event.workflow)
     else:

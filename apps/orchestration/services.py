@@ -105,14 +105,14 @@ def create_run(
     )
     if claim_inline:
         run.lease_epoch, run.claims, run.lease_owner = 1, 1, leases.owner_name()
-        run.due_at = leases.seconds_from_now(leases.LEASE_S)  # type: ignore[assignment]
+        run.due_at = leases.seconds_from_now(leases.LEASE_S)
     run.save(force_insert=True)
     fact = Fact(Kind.RUN_STARTED, {"input": given, "workflow": definition.name, "hash": definition.hash})
     RunEvent.objects.create(
         tenant_id=tenant.id, run_id=run.id, seq=1, kind=fact.kind.value, data=dict(fact.data)
     )
-    carried = {"tenant_id": tenant.id, "run_id": run.id, "conversation_id": conversation_id}
-    publish(events.RunStarted(**carried, workflow=definition.name, hash=definition.hash))  # type: ignore[arg-type]
+    carried: dict[str, Any] = {"tenant_id": tenant.id, "run_id": run.id, "conversation_id": conversation_id}
+    publish(events.RunStarted(**carried, workflow=definition.name, hash=definition.hash))
     if claim_inline:
         lease = leases.Lease(tenant.id, run.id, epoch=1)
         BIRTHS.add(Claim(run, fold([fact]), lease, get_tool_settings(tenant=tenant)))

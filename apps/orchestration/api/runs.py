@@ -69,7 +69,7 @@ class RunSerializer(RunSummarySerializer):
 class RunEventSerializer(serializers.Serializer[Any]):
     seq = serializers.IntegerField()
     kind = serializers.CharField()
-    data = serializers.DictField()
+    data = serializers.DictField()  # type: ignore[assignment]
     created_at = serializers.DateTimeField()
 
 
@@ -158,7 +158,7 @@ class RunView(APIView):
         return Response(RunSerializer(selectors.get_run(tenant=request.tenant, run_id=run_id)).data)
 
 
-class EventPages(api_settings.DEFAULT_PAGINATION_CLASS):  # type: ignore[misc, name-defined]
+class EventPages(api_settings.DEFAULT_PAGINATION_CLASS):  # type: ignore[name-defined]
     """Oldest first: a history is read from its beginning."""
 
     ordering = "seq"

@@ -21,11 +21,13 @@ from apps.orchestration.definitions.models import Workflow, WorkflowVersion
 
 STATES = [(state.value, state.value) for state in VersionState]
 SCOPES = {"GET": "read:workflows", "POST": "write:workflows", "PUT": "write:workflows"}
-PARSERS: list[type[Any]] = [*api_settings.DEFAULT_PARSER_CLASSES[:1], YamlParser]
+PARSERS: list[Any] = [*api_settings.DEFAULT_PARSER_CLASSES[:1], YamlParser]
 
 
 class SourceSerializer(serializers.Serializer[Any]):
-    source = serializers.CharField(help_text="The workflow's YAML.", trim_whitespace=False, max_length=65_536)
+    source = serializers.CharField(  # type: ignore[assignment]
+        help_text="The workflow's YAML.", trim_whitespace=False, max_length=65_536
+    )
 
 
 class VersionSerializer(serializers.Serializer[Any]):
@@ -34,7 +36,7 @@ class VersionSerializer(serializers.Serializer[Any]):
     version = serializers.CharField(help_text="The author's label.")
     hash = serializers.CharField()
     state = serializers.ChoiceField(STATES)
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     created_at = serializers.DateTimeField()
     published_at = serializers.DateTimeField(allow_null=True)
 

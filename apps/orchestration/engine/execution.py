@@ -178,7 +178,7 @@ class Execution:
 
     def _step_events(self, command: d.Execute, output: Output, duration_ms: int) -> list[Any]:
         run, step = self.journal.run, command.step
-        carried = {
+        carried: dict[str, Any] = {
             "tenant_id": self.journal.tenant.id, "run_id": run.id, "conversation_id": run.conversation_id,
         }  # fmt: skip
         told: list[Any] = [

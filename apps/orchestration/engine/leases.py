@@ -144,9 +144,11 @@ class LeaseKeeper:
             asked_at = time.monotonic()
             with in_platform():
                 for lease in leases:
-                    # Not past its end: from then on another may hold it without our knowing yet.
-                    held = AgentRun.objects.using(PLATFORM).filter(
-                        id=lease.run_id, lease_epoch=lease.epoch, due_at__isnull=False
+                    # A run that was just put to sleep has no owner: its wake-up must stay as it is.
+                    held = (
+                        AgentRun.objects.using(PLATFORM)
+                        .filter(id=lease.run_id, lease_epoch=lease.epoch, due_at__isnull=False)
+                        .exclude(lease_owner="")
                     )
                     lease.is_lost = not held.update(due_at=seconds_from_now(LEASE_S))
             for lease in leases:
