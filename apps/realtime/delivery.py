@@ -25,9 +25,11 @@ class ResumePoint:
 
 
 def plan_resume(*, last_seq: int, epoch: str | None, head_seq: int, head_epoch: str) -> ResumePoint:
-    """Choose between replaying what was missed and a snapshot of the last messages."""
-    is_new = last_seq == 0 and epoch is None
-    is_known = is_new or (epoch == head_epoch and last_seq <= head_seq)
+    """Choose between replaying what was missed and a snapshot of the last messages.
+
+    A client that names no epoch is taken to be of this one.
+    """
+    is_known = epoch in (None, head_epoch) and last_seq <= head_seq
     if is_known and head_seq - last_seq <= MAX_REPLAY:
         return ResumePoint(after_seq=last_seq, is_snapshot=False)
     return ResumePoint(after_seq=max(0, head_seq - SNAPSHOT_SIZE), is_snapshot=True)

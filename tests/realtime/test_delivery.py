@@ -138,6 +138,8 @@ def test_a_row_out_of_turn_asks_for_a_read():
         (0, None, MAX_REPLAY, ResumePoint(0, False)),
         (0, None, MAX_REPLAY + 1, ResumePoint(MAX_REPLAY + 1 - SNAPSHOT_SIZE, True)),
         (7, "now", 9, ResumePoint(7, False)),
+        (7, None, 9, ResumePoint(7, False)),
+        (10, None, 9, ResumePoint(0, True)),
         (9, "now", 9, ResumePoint(9, False)),
         (7, "before", 9, ResumePoint(0, True)),
         (7, None, 900, ResumePoint(850, True)),

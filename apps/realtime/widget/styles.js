@@ -49,7 +49,7 @@ blockquote { margin: 4px 0 0; padding-left: 8px; border-left: 3px solid var(--li
 .dots i:nth-child(2) { animation-delay: .2s; } .dots i:nth-child(3) { animation-delay: .4s; }
 @keyframes blink { 50% { opacity: .25; } }
 .rating { align-self: center; text-align: center; font-size: 13px; color: var(--muted); }
-.stars button { font-size: 24px; line-height: 1; padding: 4px; color: var(--line); }
+.stars button { font-size: 24px; line-height: 1; padding: 4px; color: var(--muted); }
 .stars button.on, .stars button:hover, .stars button:has(~ button:hover) { color: #d99400; }
 form { display: flex; align-items: flex-end; gap: 8px; padding: 10px 12px; border-top: 1px solid var(--line); }
 .rating form { border: 0; padding: 6px 0; }
