@@ -36,7 +36,6 @@ def run(stdout: TextIO) -> dict[str, Any]:
         stdout.write(f"{name}: embedding, training, measuring\n")
         stdout.flush()
         results[name] = measure()
-        stdout.writelines(f"  {key:<32}{value}\n" for key, value in results[name].items())
     return results
 
 
