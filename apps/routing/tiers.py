@@ -8,8 +8,6 @@ from apps.routing.contracts import Tier
 
 ANSWERED_BY_RULES = {
     "order_status": "The order's own data answer this; no model is needed.",
-    "order_change": "A change of an order is done by its own rules; no model is needed.",
-    "sales_lead": "The contact is taken down by a rule; no model is needed.",
     "smalltalk": "Small talk needs no model.",
 }
 LONG_WORDS = 60

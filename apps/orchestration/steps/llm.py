@@ -13,6 +13,7 @@ from apps.inference.contracts import ChatRequest, ChatResult, ChatTurn, Citation
 from apps.inference.services import answer_extractively, complete_chat
 from apps.orchestration.steps.context import Output, StepContext
 from apps.orchestration.steps.history import read_history
+from apps.orchestration.tools.knowledge import faq_search
 
 TIMEOUT_S = 30.0
 log = structlog.get_logger(__name__)
@@ -21,6 +22,11 @@ log = structlog.get_logger(__name__)
 def write_reply(context: StepContext) -> Output:
     """Write the reply, streaming it; when the model's server fails, answer from the sources and say so."""
     request = _request(context)
+    handover = str(context.find("handover") or "")
+    if handover and not request.sources and not request.facts:
+        # A person answers and nothing was found: a model would only say that it does not know.
+        context.emit(handover)
+        return _output(ChatResult(text="", provider="rules", model="", knows=False), handover, "")
     emitted: list[str] = []
 
     def emit(text: str) -> None:
@@ -35,7 +41,6 @@ def write_reply(context: StepContext) -> Output:
         log.warning("model_failed", run_id=str(context.run_id), reason=reason)
         # Pieces of a broken answer were shown already: the stored reply replaces them.
         result = answer_extractively(tenant=context.tenant, request=request)
-    handover = str(context.find("handover") or "")
     if handover:
         context.emit(f" {handover}" if emitted else handover)
     return _output(result, handover, reason)
@@ -45,12 +50,13 @@ def _request(context: StepContext) -> ChatRequest:
     arguments = context.arguments
     turns = [*read_history(context, int(arguments.get("history", 8))), ChatTurn("user", context.text)]
     settings = {name: arguments[name] for name in ("temperature", "max_tokens") if name in arguments}
+    facts = tuple(_facts(context))
     return ChatRequest(
         model=context.model or str(context.find("model") or ""),
         turns=tuple(turns),
         system_prompt=_system_prompt(context),
-        sources=tuple(_sources(context)),
-        facts=tuple(_facts(context)),
+        sources=tuple(_sources(context) or ([] if facts else _look_up(context))),
+        facts=facts,
         timeout_s=context.timeout_s or TIMEOUT_S,
         **settings,
     )
@@ -66,11 +72,19 @@ def _system_prompt(context: StepContext) -> str:
     return prompt.strip()
 
 
-def _sources(context: StepContext) -> Iterator[Source]:
-    for output in context.outputs.values():
-        for raw in output.get("sources", ()):
-            ids = {"document_id": UUID(raw["document_id"]), "chunk_id": UUID(raw["chunk_id"])}
-            yield Source(**{**raw, **ids})
+def _sources(context: StepContext) -> list[Source]:
+    return [_source(raw) for output in context.outputs.values() for raw in output.get("sources", ())]
+
+
+def _look_up(context: StepContext) -> list[Source]:
+    """Search the knowledge where no earlier step found anything; not for small talk or a person's turn."""
+    if context.find("intent") == "smalltalk" or context.find("handover"):
+        return []
+    return [_source(raw) for raw in faq_search(context)["sources"]]
+
+
+def _source(raw: dict[str, Any]) -> Source:
+    return Source(**{**raw, "document_id": UUID(raw["document_id"]), "chunk_id": UUID(raw["chunk_id"])})
 
 
 def _facts(context: StepContext) -> Iterator[Fact]:

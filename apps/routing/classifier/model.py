@@ -59,17 +59,25 @@ class LinearScorer:
         margins = margins + embeddings @ self.embedding_weights + self.bias
         similarities = embeddings @ self.example_embeddings.T
         nearest_of_intent = np.maximum.reduceat(similarities, self.first_example, axis=1)
-        nearest = similarities.argmax(axis=1)
         count = min(SCOPE_NEIGHBOURS, similarities.shape[1])
         neighbours = np.partition(similarities, -count, axis=1)[:, -count:].mean(axis=1)
+        intents = margins + SIMILARITY_WEIGHT * nearest_of_intent
+        nearest = self._nearest_of_best(intents, similarities)
         return Scores(
-            intents=margins + SIMILARITY_WEIGHT * nearest_of_intent,
+            intents=intents,
             scope=margins.max(axis=1)
             + SCOPE_SIMILARITY_WEIGHT * neighbours
             + SCOPE_FAMILIARITY_WEIGHT * self.wording.familiarity(texts),
             nearest=nearest,
             similarity=similarities[np.arange(len(texts)), nearest],
         )
+
+    def _nearest_of_best(self, intents: Matrix, similarities: Matrix) -> NDArray[np.int64]:
+        """Find the likest example of each row's best intent: one of another intent would explain nothing."""
+        ends = [*self.first_example[1:], similarities.shape[1]]
+        spans = [(self.first_example[best], ends[best]) for best in intents.argmax(axis=1)]
+        rows = zip(similarities, spans, strict=True)
+        return np.array([start + row[start:end].argmax() for row, (start, end) in rows], dtype=np.int64)
 
     def score_in_batches(self, texts: Sequence[str], embeddings: Matrix) -> Scores:
         """Score many texts in bounded memory."""
