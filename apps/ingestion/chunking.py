@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-import semchunk
+from semchunk.semchunk import chunk as cut_finer
 
 from apps.inference.services import count_tokens, split_sentences
 from apps.ingestion.parsing.contracts import Section
@@ -36,11 +36,13 @@ def chunk_sections(sections: tuple[Section, ...], *, count: Count = count_tokens
 
 
 def _sized_sentences(text: str, count: Count) -> list[tuple[str, int]]:
-    sized = []
+    sized: list[tuple[str, int]] = []
     for sentence in split_sentences(text):
         tokens = count(sentence)
-        pieces = [sentence] if tokens <= MAX_TOKENS else semchunk.chunk(sentence, MAX_TOKENS, count)
-        sized += [(piece, count(piece)) for piece in pieces]
+        if tokens <= MAX_TOKENS:
+            sized.append((sentence, tokens))
+        else:
+            sized += [(str(piece), count(str(piece))) for piece in cut_finer(sentence, MAX_TOKENS, count)]
     return sized
 
 

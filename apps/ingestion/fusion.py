@@ -5,7 +5,7 @@ Here both measures are absolute: likeness is a cosine, `lexical` the weighted sh
 a passage holds. Their weighted mean moves a passage only as far as it is really better. How far full text
 counts depends on what the embedder can read: a fifth for plain words, more with the share of identifiers
 (order numbers, product codes) among them, all of it in a language it does not know.
-docs/decisions/0004-hybrid-retrieval.md has the figures.
+docs/decisions/0007-hybrid-retrieval.md has the figures.
 """
 
 from collections.abc import Iterable

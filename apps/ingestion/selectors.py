@@ -17,9 +17,7 @@ from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
 MAX_TOP_K = 100
-NEAR_LIMIT = 40
-POSTING_LIMIT = 1000
-SCORE = "SELECT * FROM score_chunks(%s::vector, %s::int[], %s::text[], %s::bool[], %s, %s, %s)"
+SCORE = "SELECT * FROM score_chunks(%s::vector, %s::int[], %s::text[], %s::bool[], %s)"
 
 
 def get_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
@@ -70,8 +68,6 @@ def score_candidates(words: Sequence[QueryWord], vector: np.ndarray | None) -> t
         [quote_term(term) for _, term, _ in numbered],
         [word.is_identifier for _, _, word in numbered],
         every_word,
-        NEAR_LIMIT,
-        POSTING_LIMIT,
     ]
     with connection.cursor() as cursor:
         cursor.execute(SCORE, arguments)

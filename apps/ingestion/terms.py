@@ -93,7 +93,7 @@ def quote_term(term: str) -> str:
 
 def fold(text: str) -> str:
     """Drop case and the accents of Latin letters."""
-    folded = []
+    folded: list[str] = []
     for character in unicodedata.normalize("NFKD", text.casefold()):
         is_latin_accent = unicodedata.combining(character) and folded and folded[-1].isascii()
         if not is_latin_accent:

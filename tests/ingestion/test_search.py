@@ -68,7 +68,7 @@ def test_another_tenants_knowledge_is_never_found(shelf: TenantRef, globex: Tena
 def test_the_score_function_of_another_schema_answers_with_nothing(
     shelf: TenantRef, globex: TenantRef
 ) -> None:
-    call = "SELECT count(*) FROM {}.score_chunks(NULL, '{{0}}', ARRAY['''refund'''], '{{f}}', '', 40, 1000)"
+    call = "SELECT count(*) FROM {}.score_chunks(NULL, '{{0}}', ARRAY['''refund'''], '{{f}}', '')"
     for tenant, expected in ((shelf, 1), (globex, 0)):
         with in_tenant(tenant), connection.cursor() as cursor:
             cursor.execute(call.format(shelf.schema))
@@ -100,9 +100,7 @@ def test_full_text_reads_its_index_under_row_level_security(acme: TenantRef) -> 
         cursor.execute(FILL, [document.id, "[" + ",".join(["0.05"] * 384) + "]"])
         cursor.execute(scans)
         [before] = cursor.fetchone()
-        cursor.execute(
-            "SELECT * FROM score_chunks(NULL, '{0}', %s, '{f}', %s, 40, 1000)", [["'w77'"], "'w77'"]
-        )
+        cursor.execute("SELECT * FROM score_chunks(NULL, '{0}', %s, '{f}', %s)", [["'w77'"], "'w77'"])
         assert len(cursor.fetchall()) == 1
         cursor.execute(scans)
         assert cursor.fetchone()[0] > before
