@@ -57,6 +57,8 @@ class Client:
                 commits_during_read = 0
             fresh = self.delivery.merge(rows, is_full=len(rows) == READ_LIMIT)
             self.in_flight += [row.seq for row in fresh]
+        if self.delivery:  # a hint that came during a read was not forgotten
+            assert self.delivery.last_seq == self.delivery.head_seq
 
     def offer(self, seq: int) -> None:
         if self.delivery and (row := self.delivery.offer(Row(seq))):
