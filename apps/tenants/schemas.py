@@ -27,6 +27,12 @@ def create_schema(schema: str) -> None:
         )
 
 
+def drop_schema(schema: str) -> None:
+    """Drop a tenant's schema with all that is in it, in the caller's transaction of the owner."""
+    with connections[OWNER].cursor() as cursor:
+        cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
+
+
 @cache
 def schema_script() -> str:
     """Generate the SQL of all tenant tables, with the record of the migrations that it stands for."""

@@ -15,14 +15,14 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from apps.events.services import publish
-from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
+from apps.resilience.errors import ConflictError, DomainError, InvalidInput, NotFoundError
 from apps.tenants import credentials, selectors
 from apps.tenants.context import OWNER, in_tenant
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, Role, TenantRef, WidgetKeyView
 from apps.tenants.events import TenantProvisioned
 from apps.tenants.models import ApiKey, AuditEvent, Membership, Tenant, User, WidgetKey
 from apps.tenants.permissions import ALL, COARSE_SCOPES, ROLE_PERMISSIONS
-from apps.tenants.schemas import create_schema
+from apps.tenants.schemas import create_schema, drop_schema
 from apps.tenants.secrets import seal
 
 SLUG = re.compile(r"[a-z][a-z0-9-]{1,38}[a-z0-9]")
@@ -33,8 +33,9 @@ def provision_tenant(*, slug: str, name: str, plan: str = "starter", time_zone: 
     """Create a tenant with its schema and its defaults.
 
     Works with the owner's connection, so only commands and the provisioning worker may call it.
-    Interrupted between its two transactions, it finishes the tenant when called again.
-    Raises InvalidInput for a bad slug and ConflictError for one that is taken.
+    Interrupted between its two transactions, it finishes the tenant when called again; refused, it
+    leaves nothing behind. Raises InvalidInput for a bad slug, ConflictError for one that is taken, and
+    what the defaults' handlers raise, e.g. for an unknown plan.
     """
     if not SLUG.fullmatch(slug):
         raise InvalidInput(
@@ -47,8 +48,19 @@ def provision_tenant(*, slug: str, name: str, plan: str = "starter", time_zone: 
         )
         if is_new:
             create_schema(tenant.schema_name)
-    _give_defaults(tenant.ref, plan=plan)
+    try:
+        _give_defaults(tenant.ref, plan=plan)
+    except DomainError:
+        if is_new:
+            _take_back(tenant)
+        raise
     return tenant.ref
+
+
+def _take_back(tenant: Tenant) -> None:
+    with transaction.atomic(using=OWNER):
+        drop_schema(tenant.schema_name)
+        Tenant.objects.using(OWNER).filter(id=tenant.id).delete()
 
 
 def _give_defaults(tenant: TenantRef, *, plan: str) -> None:
@@ -63,11 +75,7 @@ def add_member(
     *, tenant: TenantRef, email: str, role: Role, name: str = "", password: str | None = None
 ) -> UUID:
     """Give a person a role in a tenant and return the user's id; a new person gets `password`, if any."""
-    email = email.strip().lower()
-    try:
-        validate_email(email)
-    except ValidationError as error:
-        raise InvalidInput({"email": ["Enter a valid e-mail address."]}) from error
+    email = clean_email(email)
     with in_tenant(tenant):
         fields = {"name": name, "password": make_password(password)}
         user, _ = User.objects.get_or_create(email=email, defaults=fields)
@@ -76,6 +84,16 @@ def add_member(
             tenant=tenant, actor="platform", action="member.added", target=email, data={"role": role}
         )
     return user.id
+
+
+def clean_email(email: str) -> str:
+    """Return an address as it is kept, in lower case; raises InvalidInput."""
+    email = email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise InvalidInput({"email": ["Enter a valid e-mail address."]}) from error
+    return email
 
 
 def create_api_key(
