@@ -13,6 +13,7 @@ IN_TRANSACTION: dict[str, list[str]] = {
         "apps.orchestration.handlers.on_message_received",
         "apps.realtime.handlers.on_message_stored",
     ],
+    "agent.route.decided": ["apps.orchestration.handlers.on_route_decided"],
     "agent.message.sent": ["apps.realtime.handlers.on_message_stored"],
     "agent.conversation.reopened": ["apps.realtime.handlers.on_state_changed"],
     "agent.conversation.taken_over": ["apps.realtime.handlers.on_state_changed"],

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from uuid import uuid5
+
 import structlog
 
 from apps.conversations.events import MessageReceived
 from apps.events.contracts import DomainEvent
 from apps.orchestration.definitions.contracts import WorkflowDefinition
-from apps.orchestration.definitions.selectors import find_published, find_triggered
+from apps.orchestration.definitions.selectors import find_published, find_triggered, list_started_by
+from apps.orchestration.events import RouteDecided
+from apps.orchestration.selectors import get_question
 from apps.orchestration.services import create_run, publish_shipped_workflows
 from apps.tenants.context import current_tenant
 from apps.tenants.events import TenantProvisioned
@@ -49,6 +53,28 @@ def on_message_received(event: DomainEvent) -> None:
         message_id=event.message_id,
         claim_inline=event.run_inline,
     )
+
+
+def on_route_decided(event: DomainEvent) -> None:
+    """Start the workflows that wait for the intent of a message, as `route.<intent>`, beside its answer.
+
+    Only a message's own run starts others: a workflow that routes cannot start itself.
+    """
+    assert isinstance(event, RouteDecided)
+    tenant = current_tenant()
+    assert tenant is not None
+    if event.escalate or event.run_id is None:
+        return
+    definitions = list_started_by(tenant=tenant, event=f"route.{event.intent}")
+    asked = get_question(tenant=tenant, run_id=event.run_id) if definitions else None
+    for definition in definitions if asked else []:
+        create_run(
+            tenant=tenant,
+            definition=definition,
+            input=asked or {},
+            run_id=uuid5(event.run_id, definition.name),
+            conversation_id=event.conversation_id,
+        )
 
 
 def on_tenant_provisioned(event: DomainEvent) -> None:

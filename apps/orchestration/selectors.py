@@ -65,6 +65,13 @@ def list_run_events(
         return [RunEventView(row.seq, row.kind, row.data, row.created_at) for row in rows]
 
 
+def get_question(*, tenant: TenantRef, run_id: UUID) -> dict[str, Any] | None:
+    """Return the input of a run that a message began; None for a run that something else did."""
+    with in_tenant(tenant):
+        asked = AgentRun.objects.filter(id=run_id, message_id__isnull=False)
+        return asked.values_list("input", flat=True).first()
+
+
 def is_under_way(*, tenant: TenantRef, run_id: UUID) -> bool:
     """Tell whether something will still happen to a run by itself."""
     with in_tenant(tenant):

@@ -65,6 +65,16 @@ def find_triggered(*, tenant: TenantRef, event: str, preferred: str) -> Workflow
         return get_definition(tenant=tenant, digest=digest)
 
 
+def list_started_by(*, tenant: TenantRef, event: str) -> list[WorkflowDefinition]:
+    """Return the published workflows that an event starts, by name."""
+    with in_tenant(tenant):
+        versions = WorkflowVersion.objects.filter(
+            state=VersionState.PUBLISHED, triggers__contains=[{"type": "event", "event": event}]
+        )
+        digests = versions.order_by("workflow__name").values_list("hash", flat=True)
+        return [get_definition(tenant=tenant, digest=digest) for digest in digests]
+
+
 def list_workflows(*, tenant: TenantRef) -> list[WorkflowView]:
     """Return the tenant's workflows by name."""
     with in_tenant(tenant):

@@ -16,6 +16,8 @@ from apps.orchestration.steps.history import read_history
 from apps.orchestration.tools.knowledge import faq_search
 
 TIMEOUT_S = 30.0
+# What is no question to the knowledge is not answered with "I could not find that".
+THANKS = {"sales_lead": "Thank you for your interest."}
 log = structlog.get_logger(__name__)
 
 
@@ -41,6 +43,8 @@ def write_reply(context: StepContext) -> Output:
         log.warning("model_failed", run_id=str(context.run_id), reason=reason)
         # Pieces of a broken answer were shown already: the stored reply replaces them.
         result = answer_extractively(tenant=context.tenant, request=request)
+    if not result.knows and context.find("intent") in THANKS:
+        result = dataclasses.replace(result, text=THANKS[str(context.find("intent"))])
     if handover:
         context.emit(f" {handover}" if emitted else handover)
     return _output(result, handover, reason)
