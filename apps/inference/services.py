@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import structlog
@@ -12,6 +12,7 @@ from django.conf import settings
 
 from apps.inference.contracts import ChatRequest, ChatResult
 from apps.inference.languages import detect_language, is_small_word
+from apps.inference.memory import VectorMemory
 from apps.inference.ports import ChatModel, Embedder, OnDelta
 from apps.inference.prices import PRICES, price_tokens
 from apps.inference.sentences import split_sentences
@@ -65,26 +66,24 @@ def forget_models() -> None:
     _embedder.cache_clear()
     _chat_model.cache_clear()
     _extractive.cache_clear()
-    _remembered_vector.cache_clear()
+    _memory.cache_clear()
 
 
 os.register_at_fork(after_in_child=forget_models)
 
 
-@lru_cache(maxsize=4096)
-def _remembered_vector(text: str) -> np.ndarray:
-    vector = _embedder().embed([text])[0]
-    vector.flags.writeable = False
-    return vector
+@cache
+def _memory() -> VectorMemory:
+    return VectorMemory(_embedder().embed)
 
 
 def _embed_remembered(texts: Sequence[str]) -> np.ndarray:
-    return np.stack([_remembered_vector(text) for text in texts])
+    return _memory().get(texts)
 
 
 def embed_query(text: str) -> np.ndarray:
     """Return a unit vector of 384 float32, read-only; recent texts are remembered."""
-    return _remembered_vector(text)
+    return _memory().get_one(text)
 
 
 def embed_texts(texts: Sequence[str]) -> np.ndarray:
