@@ -171,7 +171,7 @@ def test_what_the_design_declares_is_undone_when_the_fallback_fails_too(acme, mo
     def fail(*_, **__):
         raise ConnectionError("down")
 
-    monkeypatch.setattr(llm, "complete_chat", fail)
+    monkeypatch.setattr(llm, "_request", fail)
     monkeypatch.setattr("apps.orchestration.tools.replies.GENERIC", None)
     monkeypatch.setattr("apps.orchestration.tools.replies.generic_response", fail)
     from apps.orchestration.steps import registry
