@@ -50,26 +50,20 @@ def is_reachable(folder: Path) -> bool:
 def place_for(data_dir: Path) -> Path:
     """Return the folder for the database of `data_dir`: itself, unless root's database cannot reach it.
 
-    The name of the other folder is kept among the data folder's secrets: a data folder that moves finds its
-    database, one that is deleted and made anew starts afresh.
+    A database that exists stays where it is, whatever happens to permissions. The name of the other folder is
+    kept among the data folder's secrets: a data folder that moves finds its database, one that is deleted and
+    made anew starts afresh. Nothing is removed: the note `used-by` tells a person what a folder was for.
     """
-    if os.geteuid() != 0 or is_reachable(data_dir):
+    if os.geteuid() != 0 or (data_dir / "postgres").exists():
         return data_dir
     place = ROOTS_PLACE / data_secrets(data_dir)["place"][:16]
-    if not place.exists():
-        _remove_forsaken(data_dir)
+    if is_reachable(data_dir) and not (place / "postgres").exists():
+        return data_dir
     for folder in (ROOTS_PLACE, place):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)
     (place / "used-by").write_text(str(data_dir))
     return place
-
-
-def _remove_forsaken(data_dir: Path) -> None:
-    """Remove the database of an earlier data folder at the same path."""
-    for note in ROOTS_PLACE.glob("*/used-by"):
-        if note.read_text() == str(data_dir):
-            shutil.rmtree(note.parent)
 
 
 def reachable_copy(root: Path, parts: tuple[str, ...], *, version: str) -> Path:

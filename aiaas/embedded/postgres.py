@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -56,7 +57,7 @@ class PostgresServer(ServerProcess):
         self.durable = durable
         self._lock: IO[str] | None = None
 
-    @property
+    @cached_property
     def place(self) -> Path:
         """The folder above the cluster; elsewhere than the data folder only for root (see `account`)."""
         return place_for(self.data_dir)

@@ -23,18 +23,15 @@ from aiaas.embedded import (
 )
 from aiaas.embedded import account as accounts
 from aiaas.embedded.process import free_port
+from aiaas.embedded.servers import make_data_dir
 from aiaas.supervisor.prepared import fingerprint, is_prepared, mark_prepared
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the database's account can pass through also when the tests run as root."""
-    folder = tmp_path_factory.mktemp("embedded")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(path.stat().st_mode | 0o011)
-    return folder
+def data_dir(open_folder: Path) -> Path:
+    return open_folder
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +130,10 @@ def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(postgres: Post
     assert query(postgres.url, "SELECT 1") == [(1,)]
 
 
-def test_data_of_another_major_version_is_refused_by_name(tmp_path: Path) -> None:
-    tmp_path.chmod(0o711)
-    server = PostgresServer(tmp_path)
-    server.cluster.mkdir(parents=True)
+def test_data_of_another_major_version_is_refused_by_name(open_folder: Path) -> None:
+    make_data_dir(open_folder / "older")
+    server = PostgresServer(open_folder / "older")
+    server.cluster.mkdir()
     (server.cluster / "PG_VERSION").write_text("16\n")
 
     with pytest.raises(EmbeddedServerError, match=r"made by PostgreSQL 16, this is 18: .* --data"):
@@ -218,22 +215,43 @@ def test_only_what_no_url_is_set_for_is_started() -> None:
         unset_servers({"DATABASE_URL": "postgres://x"})
 
 
-def test_roots_database_leaves_a_home_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A closed folder of root's."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(accounts, "ROOTS_PLACE", tmp_path / "var-lib")
-    data_dir = tmp_path / "home" / "data"
-    data_dir.mkdir(parents=True)
-    data_dir.parent.chmod(0o700)
+    (tmp_path / "home" / "data").mkdir(parents=True)
+    (tmp_path / "home").chmod(0o700)
+    return tmp_path / "home"
 
-    first = accounts.place_for(data_dir)
-    (first / "postgres").mkdir()
 
-    assert first.parent == tmp_path / "var-lib"
-    assert accounts.place_for(data_dir) == first
-    assert stat.S_IMODE(data_dir.parent.stat().st_mode) == 0o700
+def test_roots_database_leaves_a_home_alone(home: Path) -> None:
+    place = accounts.place_for(home / "data")
 
-    (data_dir / "secrets.json").unlink()  # as if the folder had been deleted and made anew
-    second = accounts.place_for(data_dir)
+    assert place.parent == home.parent / "var-lib"
+    assert accounts.place_for(home / "data") == place
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert (place / "used-by").read_text() == str(home / "data")
 
-    assert second != first
-    assert not first.exists()
+
+def test_a_data_folder_that_moves_finds_its_database_and_a_new_one_starts_afresh(home: Path) -> None:
+    place = accounts.place_for(home / "data")
+    (place / "postgres").mkdir()
+    (home / "data").rename(home / "moved")
+    (home / "data").mkdir()
+
+    assert accounts.place_for(home / "data") != place
+    assert accounts.place_for(home / "moved") == place
+
+
+def test_a_database_stays_where_it_is_when_permissions_change(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = accounts.place_for(home / "data")
+    (place / "postgres").mkdir()
+    (home / "within" / "postgres").mkdir(parents=True)
+
+    monkeypatch.setattr(accounts, "is_reachable", lambda folder: True)
+    assert accounts.place_for(home / "data") == place
+    monkeypatch.setattr(accounts, "is_reachable", lambda folder: False)
+    assert accounts.place_for(home / "within") == home / "within"

@@ -107,9 +107,8 @@ def running(data: Path) -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    folder = tmp_path_factory.mktemp("up")
-    up = Up(folder / "data", free_port_pair())
+def up(open_folder: Path) -> Iterator[Up]:
+    up = Up(open_folder / "data", free_port_pair())
     yield up
     up.close()
     assert running(up.data) == []
