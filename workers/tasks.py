@@ -48,8 +48,8 @@ def purge() -> None:
 @worker_ready.connect
 def begin_sweeping(**_: object) -> None:
     """Sweep for due runs as long as the worker lives."""
-    orchestration.load_actions()
     _sweeper.start()
+    orchestration.warm_up()
 
 
 @worker_shutdown.connect

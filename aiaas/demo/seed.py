@@ -46,7 +46,9 @@ def _provide_tenant(company: Company) -> TenantRef:
         tenant = tenants.get_tenant(slug=company.slug)
         tenants.get_widget_key(tenant=tenant)
     except NotFoundError:
-        return provision_tenant(slug=company.slug, name=company.name, time_zone=company.time_zone)
+        return provision_tenant(
+            slug=company.slug, name=company.name, time_zone=company.time_zone, plan="business"
+        )
     return tenant
 
 

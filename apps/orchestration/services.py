@@ -41,15 +41,28 @@ __all__ = [
     "cancel_run",
     "execute_or_await",
     "execute_run",
-    "load_actions",
     "publish_shipped_workflows",
     "resolve_step",
     "retry_run",
     "start_run",
     "sweep_due_runs",
+    "warm_up",
 ]
 log = structlog.get_logger(__name__)
 POLL_S = 0.05
+
+
+def warm_up() -> None:
+    """Load the actions, the router and the embedder, so that the first message does not wait for them.
+
+    Imports of its own: a process that executes no run must not carry these libraries.
+    """
+    from apps.inference.services import embed_query
+    from apps.routing.services import warm_router
+
+    load_actions()
+    warm_router()
+    embed_query("hello")
 
 
 def start_run(
