@@ -6,6 +6,7 @@ from apps.conversations.contracts import CustomerInput
 from apps.conversations.selectors import list_messages
 from apps.conversations.services import open_conversation, receive_message
 from apps.crm.models import Lead
+from apps.ingestion.services import add_document, process_document
 from apps.orchestration.models import AgentRun
 from apps.orchestration.services import execute_run
 from apps.tenants.context import in_tenant
@@ -62,3 +63,14 @@ def test_other_messages_start_nothing_beside_their_answer(live_db, acme, text):
     converse(acme, text)
     with in_tenant(acme):
         assert AgentRun.objects.count() == 1
+
+
+def test_what_the_workflow_has_no_step_for_is_answered_from_the_knowledge(live_db, acme, globex):
+    text = "An order can be cancelled free of charge until we hand it to the carrier."
+    document = add_document(tenant=acme, title="Cancelling an order", text=text)
+    process_document(tenant=acme, document_id=document.id)
+    [answer] = converse(acme, "I want to cancel my order, can I still do that?")
+    assert "until we hand it to the carrier" in answer
+    assert "[1]" in answer
+    [unknown] = converse(globex, "I want to cancel my order, can I still do that?")
+    assert "could not find" in unknown

@@ -88,7 +88,9 @@ def _look_up(context: StepContext) -> list[Source]:
 
 
 def _source(raw: dict[str, Any]) -> Source:
-    return Source(**{**raw, "document_id": UUID(raw["document_id"]), "chunk_id": UUID(raw["chunk_id"])})
+    # An earlier step's output has been JSON, one of this moment has not.
+    ids = {name: UUID(str(raw[name])) for name in ("document_id", "chunk_id")}
+    return Source(**{**raw, **ids})
 
 
 def _facts(context: StepContext) -> Iterator[Fact]:
