@@ -9,6 +9,7 @@ IN_TRANSACTION: dict[str, list[str]] = {
         "apps.orchestration.handlers.on_tenant_provisioned",
     ],
     "agent.document.indexed": ["apps.billing.handlers.on_document_indexed"],
+    "agent.knowledge.searched": ["apps.billing.handlers.on_knowledge_searched"],
     "agent.message.received": [
         "apps.orchestration.handlers.on_message_received",
         "apps.realtime.handlers.on_message_stored",

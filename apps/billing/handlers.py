@@ -47,6 +47,14 @@ def on_document_indexed(event: DomainEvent) -> None:
     record_usage(tenant=tenant, kind=UsageKind.DOCUMENT, quantity=1, source_id=source)
 
 
+def on_knowledge_searched(event: DomainEvent) -> None:
+    """Meter a search over the API."""
+    tenant = current_tenant()
+    assert tenant is not None
+    source = str(event.data()["search_id"])
+    record_usage(tenant=tenant, kind=UsageKind.SEARCH, quantity=1, source_id=source)
+
+
 def on_usage_recorded(envelope: Envelope) -> None:
     """Count a usage event once, however often it is delivered; runs in the tenant's transaction.
 

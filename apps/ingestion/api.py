@@ -169,7 +169,7 @@ class Search(APIView):
     def post(self, request: TenantRequest) -> Response:
         given = SearchSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        hits = selectors.search_knowledge(tenant=request.tenant, **given.validated_data)
+        hits = services.search_and_tell(tenant=request.tenant, **given.validated_data)
         return Response({"results": SearchHitSerializer(hits, many=True).data})
 
 

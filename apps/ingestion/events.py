@@ -29,3 +29,13 @@ class DocumentFailed(DomainEvent):
     document_id: UUID
     revision: int
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeSearched(DomainEvent):
+    """Somebody searched over the API; the query itself stays out of the event."""
+
+    type: ClassVar[str] = "agent.knowledge.searched"
+
+    search_id: UUID
+    result_count: int

@@ -8,14 +8,18 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from kombu.exceptions import KombuError
+from uuid_utils.compat import uuid7
 
+from apps.events.services import publish
 from apps.ingestion.claims import Claim, LeaseLost, claim_document, due_documents
-from apps.ingestion.contracts import DocumentStatus, DocumentView, UploadedFile
+from apps.ingestion.contracts import DocumentStatus, DocumentView, SearchHit, UploadedFile
+from apps.ingestion.events import KnowledgeSearched
 from apps.ingestion.fetching import fetch_page
 from apps.ingestion.indexing import build_index
 from apps.ingestion.intake import Intake, check_intake
 from apps.ingestion.models import Document, Original
 from apps.ingestion.parsing.contracts import Unreadable
+from apps.ingestion.selectors import search_knowledge
 from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -58,6 +62,14 @@ def _create(tenant: TenantRef, intake: Intake) -> Document:
         Original.objects.create(document=document, content=file.content)
     _hint(tenant, document.id)
     return document
+
+
+def search_and_tell(*, tenant: TenantRef, query: str, top_k: int) -> list[SearchHit]:
+    """Search for a caller outside and tell of it, so that it can be metered."""
+    hits = search_knowledge(tenant=tenant, query=query, top_k=top_k)
+    with in_tenant(tenant):
+        publish(KnowledgeSearched(tenant_id=tenant.id, search_id=uuid7(), result_count=len(hits)))
+    return hits
 
 
 def process_document(*, tenant: TenantRef, document_id: UUID) -> DocumentStatus | None:
