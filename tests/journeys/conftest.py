@@ -114,7 +114,8 @@ def browser(product: Product) -> Iterator[Browser]:
     """Chromium; it comes after the product, because its driver keeps Django off this thread."""
     path = find_browser()
     if path is None:
-        pytest.skip("needs Chromium: install it or name it in CHROMIUM")
+        missing = "needs Chromium: install it or name it in CHROMIUM"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
