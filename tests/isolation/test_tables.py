@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.db import connections
 
+from apps.crm.services import create_customer
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.db.compiler import tenant_tables
@@ -37,12 +38,41 @@ def catalog(live_db) -> dict[str, dict[str, tuple[bool, str]]]:
     return {schema: tables_of(schema) for schema in ("public", "t_acme", "t_globex")}
 
 
-def test_row_level_security_is_on_wherever_a_tenant_is(catalog):
-    for model in tenant_models():
-        schemas = [schema for schema, tables in catalog.items() if model._meta.db_table in tables]
-        assert schemas, f"{model._meta.label} has no table"
-        for schema in schemas:
-            assert catalog[schema][model._meta.db_table][0], f"{schema}.{model._meta.db_table}"
+def unprotected() -> list[str]:
+    catalog = {schema: tables_of(schema) for schema in ("public", "t_acme", "t_globex")}
+    return [
+        f"{schema}.{model._meta.db_table}"
+        for model in tenant_models()
+        for schema, tables in catalog.items()
+        if not tables.get(model._meta.db_table, (True,))[0]
+    ]
+
+
+def count_foreign(schema: str, table: str, globex: TenantRef) -> int:
+    """Count what globex sees of others' rows in a table that it names outright."""
+    column = "id" if table == "tenants_tenant" else "tenant_id"
+    with in_tenant(globex), connections["default"].cursor() as cursor:
+        cursor.execute(f'SELECT count(*) FROM "{schema}"."{table}" WHERE "{column}" <> %s', [globex.id])
+        return cursor.fetchone()[0]
+
+
+def test_every_model_of_a_tenant_has_its_tables(catalog):
+    tables = {table for found in catalog.values() for table in found}
+    assert {model._meta.db_table for model in tenant_models()} <= tables
+
+
+def test_row_level_security_is_on_wherever_a_tenant_is(live_db):
+    assert unprotected() == []
+
+
+def test_a_planted_leak_is_found(live_db, acme: TenantRef, globex: TenantRef):
+    """These checks can fail: one table without protection is named, and shows its rows."""
+    create_customer(tenant=acme, name="Ada")
+    assert count_foreign("t_acme", "crm_customer", globex) == 0
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("ALTER TABLE t_acme.crm_customer DISABLE ROW LEVEL SECURITY")
+    assert unprotected() == ["t_acme.crm_customer"]
+    assert count_foreign("t_acme", "crm_customer", globex) == 1
 
 
 def test_nothing_in_a_tenants_schema_is_unprotected(catalog):
@@ -87,8 +117,4 @@ def test_a_name_of_the_other_schema_shows_no_rows(live_db, acme: TenantRef, glob
     with psycopg.connect(os.environ["TEST_SUPERUSER_URL"], dbname=live_db.name, autocommit=True) as admin:
         rows = admin.execute("SELECT schemaname FROM pg_tables WHERE tablename = %s", [table]).fetchall()
         places = [row[0] for row in rows if row[0] in ("public", acme.schema)]
-    with in_tenant(globex), connections["default"].cursor() as cursor:
-        for schema in places:
-            column = "id" if table == "tenants_tenant" else "tenant_id"
-            cursor.execute(f'SELECT count(*) FROM "{schema}"."{table}" WHERE "{column}" <> %s', [globex.id])
-            assert cursor.fetchone() == (0,)
+    assert [count_foreign(schema, table, globex) for schema in places] == [0] * len(places)
