@@ -158,8 +158,8 @@ def test_a_message_takes_few_queries(acme, conversation, django_assert_num_queri
     # What handlers add, such as the run, is pinned where they live.
     monkeypatch.setattr("apps.events.services._handlers", dict)
     with in_tenant(acme):
-        # place, said before?, message, outbox; usage: known?, outbox
-        with django_assert_num_queries(6):
+        # place, said before?, message, outbox; usage: outbox
+        with django_assert_num_queries(5):
             say(acme, conversation, client_message_id="c1")
         with django_assert_num_queries(3):  # place, said before?, place given back
             say(acme, conversation, client_message_id="c1")

@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -145,6 +147,34 @@ def test_two_relays_share_the_shards_without_double_work(live_db, acme):
     assert second == []
     outbox.release_shards(holder="one")
     assert outbox.lease_shards(holder="two") == list(range(16))
+
+
+def test_a_fact_told_twice_at_once_is_told_once(live_db, acme):
+    """The second writer waits for the first and then finds it told; neither fails."""
+
+    class Fixed(SomethingHappened):
+        def event_id(self):
+            return acme.id
+
+    def write(number: int) -> list:
+        try:
+            with in_tenant(acme):
+                told = services.publish(Fixed(tenant_id=acme.id, number=number))
+                time.sleep(0.2)
+            return told
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as threads:
+        told = list(threads.map(write, range(4)))
+    assert sorted(map(len, told)) == [0, 0, 0, 1]
+
+
+def test_events_of_one_call_keep_their_order(live_db, acme):
+    tell(acme, *range(50))
+    with in_tenant(acme):
+        rows = OutboxEvent.objects.filter(type="agent.test.happened").order_by("position")
+        assert [row.envelope["data"]["number"] for row in rows] == list(range(50))
 
 
 def test_a_repeated_fact_is_told_once(live_db, acme):

@@ -407,7 +407,7 @@ def test_the_number_of_queries_of_an_inline_saga_is_pinned(acme, django_assert_n
         run = services.start_run(
             tenant=acme, workflow_name="order_cancellation", input={"order_number": "1042"}, claim_inline=True
         )
-    with django_assert_num_queries(34):
+    with django_assert_num_queries(33):
         services.execute_run(tenant=acme, run_id=run.id)
     assert show(acme, run.id).status is RunStatus.COMPLETED
     assert Kind.RUN_ENDED.value in kinds(acme, run.id)

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.billing.services import record_usage
+from apps.billing.services import record_usages
 from apps.conversations.services import post_reply
 from apps.orchestration import events, metrics
 from apps.orchestration.contracts import RunStatus
@@ -57,20 +57,18 @@ def _reply(journal: Journal, status: RunStatus, receipt: Receipt) -> dict[str, A
 
 def _record_usage(journal: Journal, receipt: Receipt) -> None:
     run = journal.run
-    for kind, quantity in (
-        ("run", 1),
-        ("prompt_token", receipt.prompt_tokens),
-        ("completion_token", receipt.completion_tokens),
-    ):
-        record_usage(
-            tenant=journal.tenant,
-            kind=kind,
-            quantity=quantity,
-            source_id=run.id,
-            run_id=run.id,
-            conversation_id=run.conversation_id,
-            data={"workflow": run.workflow_name, "model": receipt.data["model"]},
-        )
+    record_usages(
+        tenant=journal.tenant,
+        quantities={
+            "run": 1,
+            "prompt_token": receipt.prompt_tokens,
+            "completion_token": receipt.completion_tokens,
+        },
+        source_id=run.id,
+        run_id=run.id,
+        conversation_id=run.conversation_id,
+        data={"workflow": run.workflow_name, "model": receipt.data["model"]},
+    )
 
 
 def _event(
