@@ -16,7 +16,7 @@ from apps.orchestration.definitions import services as definitions
 from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.engine import execution
 from apps.orchestration.engine.journal import Journal, read_facts
-from apps.orchestration.engine.state import Kind, fold
+from apps.orchestration.engine.state import fold
 from apps.orchestration.models import AgentRun, RunEvent
 from apps.resilience.breaker import LocalBreakerStore
 from apps.tenants.context import in_tenant
@@ -399,15 +399,3 @@ def test_every_evaluated_condition_is_on_record(acme, sink, publish) -> None:
         events = selectors.list_run_events(tenant=acme, run_id=run_id)
         recorded = next(event.data["condition"] for event in events if event.kind == kind)
         assert (recorded["inputs"], recorded["result"]) == ({"text": text, "channel": "api"}, result)
-
-
-def test_the_number_of_queries_of_an_inline_saga_is_pinned(acme, django_assert_num_queries) -> None:
-    crm.create_order(tenant=acme, number="1042", total_cents=4200, customer_email="ann@example.com")
-    with in_tenant(acme):
-        run = services.start_run(
-            tenant=acme, workflow_name="order_cancellation", input={"order_number": "1042"}, claim_inline=True
-        )
-    with django_assert_num_queries(33):
-        services.execute_run(tenant=acme, run_id=run.id)
-    assert show(acme, run.id).status is RunStatus.COMPLETED
-    assert Kind.RUN_ENDED.value in kinds(acme, run.id)
