@@ -18,6 +18,7 @@ from apps.orchestration.engine import execution
 from apps.orchestration.engine.journal import Journal, read_facts
 from apps.orchestration.engine.state import fold
 from apps.orchestration.models import AgentRun, RunEvent
+from apps.orchestration.tools import http
 from apps.resilience.breaker import LocalBreakerStore
 from apps.tenants.context import in_tenant
 
@@ -35,9 +36,7 @@ class Crash(BaseException):
 
 
 @pytest.fixture(autouse=True)
-def _closed_breakers(monkeypatch):
-    from apps.orchestration.tools import http
-
+def _closed_breakers():
     object.__setattr__(http.GUARD, "store", LocalBreakerStore())
 
 

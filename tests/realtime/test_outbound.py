@@ -89,4 +89,6 @@ async def test_bytes_are_given_back():
         outbound.push_fleeting({"type": "delta", "reply_id": "r", "offset": 0, "text": "x" * 100_000})
         outbound.push({"type": "message", "text": "x" * 100_000})
         await _drain(outbound)
-    outbound.push({"type": "message", "text": "x" * (MAX_BYTES - 100)})
+    last = {"type": "message", "text": "x" * (MAX_BYTES - 100)}
+    outbound.push(last)  # would be refused if anything had stayed counted
+    assert await _drain(outbound) == [last]
