@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 import numpy as np
 from django.conf import settings
+from threadpoolctl import threadpool_limits
 
 from apps.inference.services import embed_texts
 from apps.routing.classifier import Examples, IntentClassifier, TrainingReport, train_classifier
@@ -104,13 +105,14 @@ def _latency(classifier: IntentClassifier, test: Examples) -> dict[str, Any]:
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """Keep this process's threads, those of the libraries as well, on the first of its cores."""
+    """Keep this process on the first of its cores, with libraries as in production: one thread each."""
     allowed = os.sched_getaffinity(0)
     threads = [int(name) for name in os.listdir("/proc/self/task")]
     try:
         for thread in threads:
             os.sched_setaffinity(thread, {min(allowed)})
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         for thread in threads:
             os.sched_setaffinity(thread, allowed)
