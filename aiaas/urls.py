@@ -24,5 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("apps.routing.api")),
     path("api/v1/", include("apps.orchestration.api")),
     path("v1/", include("apps.gateway.openai.api")),
+    path("accounts/", include("allauth.urls")),
+    path("app/", include("apps.tenants.pages")),
     path("", include("apps.realtime.pages")),
 ]

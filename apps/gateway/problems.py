@@ -12,6 +12,7 @@ import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
 from django.db import DataError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from rest_framework import exceptions
 
 from apps.resilience.errors import DomainError
@@ -135,8 +136,20 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def _respond_or_page(request: HttpRequest, problem: Problem) -> HttpResponse:
     if request.path.startswith(API_PREFIXES):
         return respond(request, problem)
+    if request.headers.get("HX-Request"):
+        return _render(problem, "shell/_problem.html")
+    if "text/html" in request.headers.get("Accept", ""):
+        return _render(problem, "shell/problem.html")
     text = f"{problem.status} {problem.name}\n{problem.detail}\n"
     return HttpResponse(text, "text/plain; charset=utf-8", problem.status, headers=dict(problem.headers))
+
+
+def _render(problem: Problem, template: str) -> HttpResponse:
+    """Fill in a page without a request: it asks nothing of the database that may be what is broken."""
+    context = {"title": problem.name, "detail": problem.detail, "status": problem.status}
+    return HttpResponse(
+        render_to_string(template, context), status=problem.status, headers=dict(problem.headers)
+    )
 
 
 def _problem_body(request: HttpRequest, problem: Problem) -> dict[str, Any]:

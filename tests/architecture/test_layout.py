@@ -31,7 +31,15 @@ LAYERS = (
 )
 PUBLIC = {"services", "selectors", "contracts", "events"}
 # Foundations that every app builds on: the tenant context and base model, trace context, resilience.
-FOUNDATIONS = {"apps.tenants.context", "apps.tenants.orm", "apps.tenants.permissions", "apps.events.tracing"}
+# The dashboard's door and its pages of lists are met in every app's pages.
+FOUNDATIONS = {
+    "apps.tenants.context",
+    "apps.tenants.dashboard",
+    "apps.tenants.orm",
+    "apps.tenants.paging",
+    "apps.tenants.permissions",
+    "apps.events.tracing",
+}
 MAX_FILE, MAX_FUNCTION = 400, 40
 
 

@@ -1,0 +1,47 @@
+"""Pages of a member's own: which tenant they look at."""
+
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import path
+from django.views.decorators.http import require_POST
+
+from apps.resilience.errors import NotFoundError
+from apps.tenants.dashboard import SESSION_ACTING, SESSION_TENANT, MemberRequest, member_page, show_problem
+from apps.tenants.selectors import list_memberships
+
+
+@member_page()
+def show_overview(request: MemberRequest) -> HttpResponse:
+    """Welcome a member."""
+    return render(request, "tenants/overview.html")
+
+
+@require_POST
+@login_required
+def choose_tenant(request: HttpRequest) -> HttpResponse:
+    """Look at another of one's tenants from now on."""
+    slug = request.POST.get("tenant", "")
+    memberships = list_memberships(user_id=UUID(str(request.user.pk)))
+    if slug not in {membership.tenant.slug for membership in memberships}:
+        return show_problem(request, NotFoundError("You do not belong to that company."))
+    request.session[SESSION_TENANT] = slug
+    return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
+
+
+@require_POST
+@login_required
+def leave_tenant(request: HttpRequest) -> HttpResponse:
+    """End a staff member's visit to a tenant."""
+    request.session.pop(SESSION_ACTING, None)
+    return HttpResponseRedirect("/admin/")
+
+
+urlpatterns = [
+    path("", show_overview, name="overview"),
+    path("choose-tenant/", choose_tenant, name="choose_tenant"),
+    path("leave-tenant/", leave_tenant, name="leave_tenant"),
+]

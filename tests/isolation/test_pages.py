@@ -1,0 +1,81 @@
+"""Every page under /app/ asks who looks, keeps other tenants' things unseen, and says who may do what."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from apps.tenants.contracts import Role, TenantRef
+from tests.pages import log_in
+
+# How to make one thing that a page shows, by the route's start; the id is what its URL carries.
+MAKERS: dict[str, Callable[[TenantRef], object]] = {}
+# A member's own doings: they concern no tenant's data.
+PERSONAL = {"app/choose-tenant/", "app/leave-tenant/"}
+# Values for further parameters of a route, by name.
+OTHERS = {"number": "1", "version": "1", "step": "find"}
+
+
+def patterns(entries: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for entry in entries:
+        route = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from patterns(entry.url_patterns, route)
+        elif isinstance(entry, URLPattern):
+            yield route, entry.callback
+
+
+PAGES = {
+    route: view
+    for route, view in patterns(get_resolver().url_patterns)
+    if route.startswith("app/") and route not in PERSONAL
+}
+
+
+def address(route: str, owner: TenantRef) -> str:
+    if "<" not in route:
+        return f"/{route}"
+    start = route.split("/<")[0]
+    assert start in MAKERS, f"say in MAKERS how to make one thing of {start!r}"
+    url = re.sub(r"<[^>]+>", str(MAKERS[start](owner)), route, count=1)
+    return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: OTHERS[found[1]], url)
+
+
+def guessed(route: str) -> str:
+    return "/" + re.sub(r"<[^>]+>", str(uuid.uuid4()), route)
+
+
+@pytest.mark.parametrize("route", sorted(PAGES))
+def test_a_page_declares_its_permissions(route: str):
+    assert getattr(PAGES[route], "permissions", None) is not None, "use member_page"
+
+
+@pytest.mark.parametrize("route", sorted(PAGES))
+def test_a_stranger_is_asked_to_log_in(db: None, route: str):
+    for method in ("get", "post"):
+        answer = getattr(Client(), method)(guessed(route))
+        assert answer.status_code == 405 or answer.headers["Location"].startswith("/accounts/login/")
+
+
+@pytest.mark.parametrize("route", sorted(route for route in PAGES if "<" in route))
+def test_another_tenants_thing_is_not_found(acme: TenantRef, globex: TenantRef, route: str):
+    url, stranger = address(route, acme), log_in(globex)
+    statuses = {method: getattr(stranger, method)(url).status_code for method in ("get", "post")}
+    assert set(statuses.values()) <= {404, 405}, statuses
+    assert 404 in statuses.values()
+
+
+@pytest.mark.parametrize("route", sorted(PAGES))
+def test_the_owner_sees_it(acme: TenantRef, route: str):
+    owner, url = log_in(acme), address(route, acme)
+    assert owner.get(url).status_code in (200, 302, 405)
+
+
+@pytest.mark.parametrize("route", sorted(r for r, view in PAGES.items() if view.permissions["write"]))
+def test_a_viewer_changes_nothing(acme: TenantRef, route: str):
+    viewer = log_in(acme, Role.VIEWER)
+    assert viewer.post(address(route, acme)).status_code == 403
