@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiaas.settings.local")
 django.setup()
 
+from aiaas.observability.pulse import start_pulse  # noqa: E402 - needs the apps
 from aiaas.subscriptions import IN_TRANSACTION  # noqa: E402 - needs the apps
 from apps.realtime.consumer import ChatConsumer, refuse_unknown_path  # noqa: E402
 from apps.realtime.hub import Hub  # noqa: E402
@@ -18,6 +19,7 @@ from apps.realtime.operations import Lifespan, serve_operations  # noqa: E402
 for handler in {name for names in IN_TRANSACTION.values() for name in names}:
     import_string(handler)  # now, and not while the first customer waits
 
+start_pulse("realtime")
 hub = Hub()
 application = ProtocolTypeRouter(
     {

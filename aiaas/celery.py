@@ -20,5 +20,8 @@ app.set_default()  # also in threads that did not import this
 @worker_ready.connect
 def tell_supervisor(**_: object) -> None:
     """Touch the file by which `manage.py up` sees that the worker takes tasks."""
+    from aiaas.observability.pulse import start_pulse
+
+    start_pulse("worker")
     if settings.READY_FILE:
         Path(settings.READY_FILE).touch()

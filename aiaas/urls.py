@@ -1,5 +1,6 @@
 """Every route of the product, one line for each doorway."""
 
+from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
@@ -25,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("apps.orchestration.api")),
     path("v1/", include("apps.gateway.openai.api")),
     path("accounts/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
     path("app/", include("apps.tenants.pages")),
     path("", include("apps.realtime.pages")),
 ]

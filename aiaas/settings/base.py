@@ -28,8 +28,8 @@ SHARED_APPS = [
     "django.contrib.auth",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "unfold",  # before the admin, whose templates it replaces
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it replaces
+    "aiaas.staff.apps.StaffAdminConfig",
     "django.contrib.staticfiles",
     "django.forms",
     "django_htmx",
@@ -227,6 +227,19 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",
     "ACCESS_TOKEN_LIFETIME": dt.timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": dt.timedelta(days=7),
+}
+
+UNFOLD = {
+    "SITE_TITLE": "AIaaS staff",
+    "SITE_HEADER": "AIaaS staff",
+    "SITE_URL": "/app/",
+    "SHOW_HISTORY": False,
+    "BORDER_RADIUS": "8px",
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": "aiaas.staff.menu.sections",
+    },
 }
 
 LANGUAGE_CODE = "en"

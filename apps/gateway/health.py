@@ -37,6 +37,11 @@ def readyz(request: HttpRequest) -> JsonResponse:
     )
 
 
+def failing_checks() -> list[str]:
+    """Return the names of the servers that do not answer as they should."""
+    return [name for name, check in CHECKS.items() if not _passes(name, check)]
+
+
 def metrics(request: HttpRequest) -> HttpResponse:
     """Export the metrics of every process that shares PROMETHEUS_MULTIPROC_DIR with this one."""
     queue: str = current_app.conf.task_default_queue

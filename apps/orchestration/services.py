@@ -35,7 +35,7 @@ from apps.orchestration.steps.registry import load_actions
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
-from apps.tenants.selectors import get_tenant
+from apps.tenants.selectors import get_tenant, require_active
 
 __all__ = [
     "cancel_run",
@@ -78,8 +78,9 @@ def start_run(
     """Create a run of the published version, in the caller's transaction if there is one.
 
     With `claim_inline` this process holds the run's lease from its birth and has to execute it;
-    else a worker is told after the commit. Raises NotFoundError, InvalidInput.
+    else a worker is told after the commit. Raises NotFoundError, InvalidInput, NotAllowed.
     """
+    require_active(tenant)
     with in_tenant(tenant):
         definition = find_published(tenant=tenant, name=workflow_name)
         run = create_run(

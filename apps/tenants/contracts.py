@@ -7,11 +7,15 @@ from uuid import UUID
 
 @dataclass(frozen=True)
 class TenantRef:
-    """Name a tenant: enough to enter its context."""
+    """Name a tenant: enough to enter its context.
+
+    `is_suspended` is what was known when the reference was made, half a minute ago at most.
+    """
 
     id: UUID
     slug: str
     schema: str
+    is_suspended: bool = field(default=False, compare=False)
 
 
 class Role(StrEnum):

@@ -80,7 +80,8 @@ def _read(key_id: str) -> _Known | None:
             return None
         found = dict(zip([column.name for column in cursor.description], row, strict=True))
     ends = [moment for moment in (found["expires_at"], found["revoked_at"]) if moment is not None]
-    tenant = TenantRef(id=found["tenant_id"], slug=found["slug"], schema=found["schema_name"])
+    is_suspended = found["status"] == "suspended"
+    tenant = TenantRef(found["tenant_id"], found["slug"], found["schema_name"], is_suspended)
     principal = Principal(
         kind=PrincipalKind.API_KEY,
         id=key_id,

@@ -143,6 +143,8 @@ def _serve(request: MemberRequest) -> AbstractContextManager[Any]:
         return in_tenant(request.tenant)
     if request.is_acting:
         _record_visit(request)
+    else:
+        selectors.require_active(request.tenant)
     return tenant_context(request.tenant)
 
 

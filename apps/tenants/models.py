@@ -1,6 +1,7 @@
 """Tenants and who may act in them; every table lives in the schema `public`."""
 
 import datetime as dt
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
@@ -35,7 +36,7 @@ class Tenant(TenantMixin):
 
     @property
     def ref(self) -> TenantRef:
-        return TenantRef(id=self.id, slug=self.slug, schema=self.schema_name)
+        return TenantRef(self.id, self.slug, self.schema_name, self.status == self.Status.SUSPENDED)
 
 
 class Domain(DomainMixin):
@@ -45,6 +46,13 @@ class Domain(DomainMixin):
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email=(username or "").lower())
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """Make a member of the platform's staff who may do everything; for `createsuperuser`."""
+        user = self.model(email=email.lower(), is_staff=True, is_superuser=True, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
 
 
 class User(AbstractBaseUser, PermissionsMixin):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from apps.resilience.errors import NotFoundError
+from apps.resilience.errors import NotAllowed, NotFoundError
 from apps.tenants.context import APP, OWNER, in_platform, in_tenant
 from apps.tenants.contracts import MembershipView, Role, TenantRef, WidgetKeyView
 from apps.tenants.models import ApiKey, AuditEvent, Tenant, User, WidgetKey
@@ -29,9 +29,24 @@ def get_tenant(*, slug: str | None = None, tenant_id: UUID | None = None) -> Ten
         raise NotFoundError(f"There is no tenant {wanted!r}.")
     if len(_refs) >= MEMORY_SIZE:
         _refs.clear()
-    ref = TenantRef(id=rows[0]["id"], slug=rows[0]["slug"], schema=rows[0]["schema_name"])
+    ref = _ref({**rows[0], "tenant_id": rows[0]["id"]})
     _refs[wanted] = (time.monotonic(), ref)
     return ref
+
+
+def require_active(tenant: TenantRef) -> None:
+    """Raise NotAllowed for a suspended tenant: it may read, but nothing new is begun for it."""
+    if tenant.is_suspended:
+        raise NotAllowed(
+            "This company's account is suspended: you can read, but nothing new is begun. "
+            "Write to the platform's support to resume it."
+        )
+
+
+def forget_tenant(tenant: TenantRef) -> None:
+    """Forget what this process remembers of a tenant; other processes do within half a minute."""
+    _refs.pop(tenant.slug, None)
+    _refs.pop(str(tenant.id), None)
 
 
 def list_all_tenants() -> list[TenantRef]:
@@ -92,7 +107,8 @@ def list_audit_events(*, tenant: TenantRef, limit: int = 100) -> list[AuditEvent
 
 
 def _ref(row: dict[str, Any]) -> TenantRef:
-    return TenantRef(id=row["tenant_id"], slug=row["slug"], schema=row["schema_name"])
+    is_suspended = row["status"] == Tenant.Status.SUSPENDED
+    return TenantRef(row["tenant_id"], row["slug"], row["schema_name"], is_suspended)
 
 
 def _ask(sql: str, argument: Any) -> list[dict[str, Any]]:

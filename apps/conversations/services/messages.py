@@ -17,6 +17,7 @@ from apps.events.services import publish
 from apps.resilience.errors import ConflictError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.selectors import require_active
 
 
 def receive_message(
@@ -33,8 +34,9 @@ def receive_message(
     The same `client_message_id` again, also at the same moment, returns the same message and run.
     While a person has the conversation there is no run. A closed conversation is reopened.
     `run_inline`: the caller executes the run itself; `workflow` names a published one to answer by.
-    Raises InvalidInput, NotFoundError.
+    Raises InvalidInput, NotFoundError, NotAllowed.
     """
+    require_active(tenant)
     said = validation.message_text(text)
     client_id = validation.client_message_id(client_message_id)
     with in_tenant(tenant):

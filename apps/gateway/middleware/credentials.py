@@ -5,8 +5,11 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.gateway.credentials import BadCredentials, find_principal
 from apps.gateway.middleware import GetResponse
-from apps.gateway.problems import API_PREFIXES
+from apps.gateway.problems import API_PREFIXES, Problem, respond
 from apps.tenants.context import tenant_context
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SUSPENDED = "This company's account is suspended: reading works, writing does not. Write to support."
 
 
 class CredentialMiddleware:
@@ -30,6 +33,8 @@ class CredentialMiddleware:
         if principal is None:
             return self.get_response(request)
         request.principal, request.tenant = principal, principal.tenant  # type: ignore[attr-defined]
+        if principal.tenant.is_suspended and request.method not in SAFE:
+            return respond(request, Problem(403, "Account suspended", SUSPENDED))
         with (
             structlog.contextvars.bound_contextvars(tenant=principal.tenant.slug, principal=principal.id),
             tenant_context(principal.tenant),

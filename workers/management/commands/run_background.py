@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from aiaas.celery import app
+from aiaas.observability.pulse import start_pulse
 from workers.background import LoopThread, run_relay
 from workers.consumers import run_consumers
 
@@ -59,6 +60,7 @@ class Command(BaseCommand):
         beat = Service(app, scheduler_cls=Scheduler) if "beat" in parts else None
         for loop in loops:
             loop.start()
+        start_pulse("background")
         if beat:
             threading.Thread(target=beat.start, kwargs={"embedded_process": True}, daemon=True).start()
         self._watch(loops, pulse, asked, [part for part in parts if part != "beat"])

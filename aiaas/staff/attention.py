@@ -1,0 +1,100 @@
+"""The start page: what needs somebody's attention, and how the platform is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.urls import reverse
+from redis import Redis
+from redis.exceptions import RedisError
+
+from aiaas.observability.pulse import ROLES, ProcessView, list_processes
+from apps.events import outbox
+from apps.events.models import DeadLetter
+from apps.gateway.health import failing_checks
+from apps.orchestration.models import AgentRun
+from apps.tenants.context import PLATFORM
+from apps.tenants.models import Tenant
+
+LAG_LIMIT_S = 30.0
+QUEUE_LIMIT = 1000
+COUNTED_TO = 1000  # "1000" then means that many or more: counting on would cost and tell nothing
+TROUBLED_RUNS = {
+    "waiting": "wait for a person: an effect's outcome is unknown",
+    "compensation_failed": "could not be undone completely",
+}
+
+
+@dataclass(frozen=True)
+class Matter:
+    text: str
+    url: str = ""
+
+
+def describe_platform() -> dict[str, Any]:
+    """Return the start page's context: matters, figures and processes."""
+    processes = _processes()
+    lag_s, queue = outbox.get_lag_s(), _queue_depth()
+    figures = [
+        ("Tenants", Tenant.objects.using(PLATFORM).count(), reverse("admin:tenants_tenant_changelist")),
+        ("Outbox lag", f"{lag_s:.1f} s", reverse("admin:events_outboxevent_changelist")),
+        ("Tasks waiting", "unknown" if queue is None else queue, ""),
+        ("Dead letters", _dead_letters(), reverse("admin:events_deadletter_changelist")),
+    ]
+    matters = [*_broken_servers(), *_missing_processes(processes), *_slow(lag_s, queue), *_stuck()]
+    return {"matters": matters, "figures": figures, "processes": processes}
+
+
+def _broken_servers() -> list[Matter]:
+    return [Matter(f"The check of the {name} fails.") for name in failing_checks()]
+
+
+def _processes() -> list[ProcessView]:
+    try:
+        return list_processes()
+    except RedisError:
+        return []
+
+
+def _missing_processes(processes: list[ProcessView]) -> list[Matter]:
+    running = {process.role for process in processes}
+    return [Matter(f"No {role} process gives a sign of life.") for role in ROLES if role not in running]
+
+
+def _slow(lag_s: float, queue: int | None) -> list[Matter]:
+    matters = []
+    if lag_s > LAG_LIMIT_S:
+        url = reverse("admin:events_outboxevent_changelist")
+        matters.append(Matter(f"Events wait for {lag_s:.0f} s to be published.", url))
+    if queue is not None and queue > QUEUE_LIMIT:
+        matters.append(Matter(f"{queue} tasks wait for a worker."))
+    return matters
+
+
+def _stuck() -> list[Matter]:
+    matters = []
+    if letters := _dead_letters():
+        url = reverse("admin:events_deadletter_changelist") + "?replayed_at__isempty=1"
+        matters.append(Matter(f"{letters} dead letters wait to be replayed.", url))
+    for status, what in TROUBLED_RUNS.items():
+        total = _count(AgentRun.objects.using(PLATFORM).filter(status=status))
+        url = reverse("admin:orchestration_agentrun_changelist") + f"?status__exact={status}"
+        matters += [Matter(f"{total} runs {what}.", url)] if total else []
+    return matters
+
+
+def _dead_letters() -> int:
+    return _count(DeadLetter.objects.using(PLATFORM).filter(replayed_at__isnull=True))
+
+
+def _count(rows: Any) -> int:
+    return rows.order_by()[:COUNTED_TO].count()
+
+
+def _queue_depth() -> int | None:
+    try:
+        with Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+            return int(client.llen(current_app.conf.task_default_queue))
+    except RedisError:
+        return None
