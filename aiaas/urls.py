@@ -25,8 +25,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("apps.routing.api")),
     path("api/v1/", include("apps.orchestration.api")),
     path("v1/", include("apps.gateway.openai.api")),
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include("apps.accounts.urls")),
+    path("accounts/invitations/", include("apps.tenants.pages.invitations")),
     path("admin/", admin.site.urls),
     path("app/", include("apps.tenants.pages")),
+    path("app/", include("apps.accounts.pages")),
     path("", include("apps.realtime.pages")),
 ]

@@ -83,6 +83,7 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _forget() -> None:
     credentials.forget_all()
+    selectors.forget_all()
 
 
 def _tenant(request: pytest.FixtureRequest, slug: str) -> TenantRef:

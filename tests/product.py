@@ -43,6 +43,7 @@ class Product:
         )
         self.children = {child.name: child for child in children}
         self.folder, self.running = folder, set[str]()
+        self.pages: list[str] = []  # what a member can look at
 
     @property
     def url(self) -> str:

@@ -9,5 +9,9 @@ from typing import Any
 
 SCHEDULE: dict[str, dict[str, Any]] = {
     "take up documents whose hint or worker was lost": {"task": "workers.tasks.sweep", "schedule": 15.0},
+    "make companies whose sign-up was interrupted": {
+        "task": "workers.tasks.sweep_sign_ups",
+        "schedule": 10.0,
+    },
     "delete what is kept only for a time": {"task": "workers.tasks.purge", "schedule": 3600.0},
 }

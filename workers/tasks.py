@@ -8,6 +8,7 @@ from uuid import UUID
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown
 
+from apps.accounts import services as accounts
 from apps.events import outbox
 from apps.gateway.idempotency import purge_records
 from apps.ingestion import services as ingestion
@@ -29,6 +30,18 @@ def execute_run(tenant_id: str, run_id: str) -> None:
 def process_document(tenant_id: str, document_id: str) -> None:
     """Turn a stored document into searchable chunks."""
     ingestion.process_document(tenant=get_tenant(tenant_id=UUID(tenant_id)), document_id=UUID(document_id))
+
+
+@shared_task(name="workers.tasks.provision_company")
+def provision_company(sign_up_id: str) -> None:
+    """Make the company that somebody has signed up for."""
+    accounts.provision_company(sign_up_id=UUID(sign_up_id))
+
+
+@shared_task(name="workers.tasks.sweep_sign_ups")
+def sweep_sign_ups() -> None:
+    """Make companies whose hint or worker was lost."""
+    accounts.sweep_due_sign_ups()
 
 
 @shared_task(name="workers.tasks.sweep")

@@ -24,6 +24,12 @@ def get_conversation(*, tenant: TenantRef, conversation_id: UUID) -> Conversatio
     return conversation.view()
 
 
+def has_conversations(*, tenant: TenantRef) -> bool:
+    """Tell whether anybody has written yet."""
+    with in_tenant(tenant):
+        return Conversation.objects.filter(last_seq__gt=0).exists()
+
+
 def list_messages(
     *, tenant: TenantRef, conversation_id: UUID, after_seq: int = 0, limit: int = 200
 ) -> list[MessageView]:

@@ -38,6 +38,12 @@ def list_documents(*, tenant: TenantRef, status: str | None = None, limit: int =
         return [document.to_view() for document in documents[:limit]]
 
 
+def has_documents_besides(*, tenant: TenantRef, titles: Sequence[str]) -> bool:
+    """Tell whether there is a document with another title than these."""
+    with in_tenant(tenant):
+        return Document.objects.exclude(title__in=titles).exists()
+
+
 def search_knowledge(*, tenant: TenantRef, query: str, top_k: int = 5) -> list[SearchHit]:
     """Return the passages that fit a query best, best first; nothing for an empty query.
 

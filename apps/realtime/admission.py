@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,7 +13,10 @@ from apps.realtime.identity import BadToken, Identity, verify_customer_token
 from apps.realtime.threads import in_thread
 from apps.tenants.contracts import TenantRef, WidgetKeyView
 from apps.tenants.selectors import resolve_widget_key
+from apps.tenants.services import note_widget_embedded
 
+EMBEDDED_SIZE = 10_000
+_embedded: set[str] = set()  # keys of which this process has noted that a foreign page shows them
 UNAUTHENTICATED, FORBIDDEN = 4401, 4403
 
 
@@ -39,11 +43,26 @@ async def admit(scope: Mapping[str, Any]) -> Visitor:
             "unknown_key", "Connect with ?key=<widget key> of an active widget.", close_code=UNAUTHENTICATED
         )
     _check_origin(widget, scope)
+    await _note_embedding(widget, scope)
     return Visitor(widget.tenant, _identify(widget, query.get("token", "")))
 
 
+async def _note_embedding(widget: WidgetKeyView, scope: Mapping[str, Any]) -> None:
+    origin = _origin_of(_sent_origin(scope))
+    if widget.key in _embedded or origin in ("://", _origin_of(settings.PUBLIC_URL)):
+        return
+    if len(_embedded) >= EMBEDDED_SIZE:
+        _embedded.clear()
+    _embedded.add(widget.key)
+    await in_thread(partial(note_widget_embedded, tenant=widget.tenant, key=widget.key))
+
+
+def _sent_origin(scope: Mapping[str, Any]) -> str:
+    return dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
+
+
 def _check_origin(widget: WidgetKeyView, scope: Mapping[str, Any]) -> None:
-    origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
+    origin = _sent_origin(scope)
     allowed = {_origin_of(address) for address in (*widget.allowed_origins, settings.PUBLIC_URL)}
     if widget.allowed_origins and _origin_of(origin) not in allowed:
         raise Refused(

@@ -42,19 +42,23 @@ class MemberRequest(HttpRequest):
     memberships: list[MembershipView]
     htmx: HtmxDetails
     is_acting: bool
+    may_write: bool  # whether the page's `write` is granted: what its template offers
 
 
-def member_page(*, read: str = "", write: str = "") -> Callable[[View], View]:
+def member_page(*, read: str = "", write: str = "", post_only: bool = False) -> Callable[[View], View]:
     """Let members in who hold `read` (GET) or `write` (POST); an empty `read` admits every member.
 
     GET runs in one transaction of the tenant. POST gets the tenant's context only: its services open
-    their own transactions, and so must what it reads. A page that is not told of a `write` takes no POST.
+    their own transactions, and so must what it reads. A page that is not told of a `write` takes no POST,
+    one that is `post_only` no GET.
     A DomainError becomes a page, or for htmx a message, with the error's status.
     """
 
+    methods = [*([] if post_only else ["GET", "HEAD"]), *(["POST"] if write else [])]
+
     def decorate(view: View) -> View:
         @never_cache
-        @require_http_methods(["GET", "HEAD", "POST"] if write else ["GET", "HEAD"])
+        @require_http_methods(methods)
         @wraps(view)
         def enter(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
@@ -63,6 +67,7 @@ def member_page(*, read: str = "", write: str = "") -> Callable[[View], View]:
                 return HttpResponseRedirect(START_URL)
             try:
                 _require(request, read if request.method in ("GET", "HEAD") else write)
+                request.may_write = bool(write) and request.principal.may(write)
                 with _serve(request):
                     return view(request, *args, **kwargs)
             except DomainError as error:

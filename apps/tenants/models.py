@@ -80,6 +80,21 @@ class Membership(models.Model):
         constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="one_membership_per_tenant")]
 
 
+class Invitation(models.Model):
+    """A call to join a tenant; of the token in its link only a hash is kept, and it works once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    email = models.EmailField()
+    role = models.CharField(max_length=20, choices=[(role.value, role.value) for role in Role])
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.CharField(max_length=100)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
 class ApiKey(models.Model):
     """A developer's key: `key_id` is public, of the secret only a hash is kept."""
 
@@ -106,6 +121,7 @@ class WidgetKey(models.Model):
     allowed_origins = models.JSONField(default=list, blank=True)
     identity_secret = models.TextField(editable=False)  # encrypted, see apps.tenants.secrets
     is_active = models.BooleanField(default=True)
+    embedded_at = models.DateTimeField(null=True, blank=True)  # first seen on a page that is not ours
     created_at = models.DateTimeField(auto_now_add=True)
 
 

@@ -4,13 +4,14 @@ import json
 import time
 from typing import Any
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from django.db import connections
 
 from apps.resilience.errors import NotAllowed, NotFoundError
 from apps.tenants.context import APP, OWNER, in_platform, in_tenant
 from apps.tenants.contracts import MembershipView, Role, TenantRef, WidgetKeyView
-from apps.tenants.models import ApiKey, AuditEvent, Tenant, User, WidgetKey
+from apps.tenants.models import ApiKey, AuditEvent, Invitation, Membership, Tenant, User, WidgetKey
 from apps.tenants.secrets import unseal
 
 MEMORY_S = 30.0
@@ -49,6 +50,11 @@ def forget_tenant(tenant: TenantRef) -> None:
     _refs.pop(str(tenant.id), None)
 
 
+def forget_all() -> None:
+    """Empty the memory of tenants, for tests."""
+    _refs.clear()
+
+
 def list_all_tenants() -> list[TenantRef]:
     """Return every tenant; with the owner's connection, so for commands only."""
     return [tenant.ref for tenant in Tenant.objects.using(OWNER).order_by("slug")]
@@ -83,6 +89,24 @@ def resolve_widget_key(key: str) -> WidgetKeyView | None:
         return None
     origins = tuple(_json(rows[0]["allowed_origins"]))
     return WidgetKeyView(_ref(rows[0]), key, origins, unseal(rows[0]["identity_secret"]))
+
+
+def list_time_zones() -> list[tuple[str, str]]:
+    """Return the IANA zones to choose from, each with how it is shown."""
+    return [(name, name.replace("_", " ")) for name in sorted(available_timezones())]
+
+
+def count_people(*, tenant: TenantRef) -> int:
+    """Return how many belong to a tenant or have been asked to."""
+    with in_tenant(tenant):
+        waiting = Invitation.objects.filter(accepted_at__isnull=True, revoked_at__isnull=True)
+        return Membership.objects.count() + waiting.count()
+
+
+def is_widget_embedded(*, tenant: TenantRef) -> bool:
+    """Tell whether a page that is not ours has shown the tenant's widget."""
+    with in_tenant(tenant):
+        return WidgetKey.objects.filter(embedded_at__isnull=False).exists()
 
 
 def get_widget_key(*, tenant: TenantRef) -> WidgetKeyView:

@@ -172,6 +172,12 @@ def create_widget_key(*, tenant: TenantRef, allowed_origins: list[str] | None = 
     return WidgetKeyView(tenant=tenant, key=key, allowed_origins=tuple(origins), identity_secret=secret)
 
 
+def note_widget_embedded(*, tenant: TenantRef, key: str) -> None:
+    """Note that a page that is not ours has shown the widget; the first time counts."""
+    with in_tenant(tenant):
+        WidgetKey.objects.filter(key=key, embedded_at__isnull=True).update(embedded_at=timezone.now())
+
+
 def authenticate_api_key(token: str) -> Principal | None:
     """Return who an API key stands for, or None for one that is wrong, expired or revoked."""
     return credentials.authenticate(token)

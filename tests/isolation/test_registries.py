@@ -13,7 +13,12 @@ from aiaas.subscriptions import CONSUMERS, IN_TRANSACTION
 from apps.events.contracts import STREAMS, DomainEvent, stream_of
 
 # Periodic work of the platform itself: it enters a tenant only through what it finds.
-PLATFORM_TASKS = {"workers.tasks.purge", "workers.tasks.sweep"}
+PLATFORM_TASKS = {
+    "workers.tasks.provision_company",  # the tenant is what it makes
+    "workers.tasks.purge",
+    "workers.tasks.sweep",
+    "workers.tasks.sweep_sign_ups",
+}
 
 
 def event_classes() -> list[type[DomainEvent]]:

@@ -1,25 +1,31 @@
 """The demo shop with its processes, and a real browser that looks at it."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from aiaas.demo.companies import Company, order_fields, read_companies
 from apps.crm.services import create_order, find_or_create_customer
 from apps.ingestion.services import add_document, process_document
-from apps.tenants.contracts import TenantRef
-from apps.tenants.services import provision_tenant
+from apps.tenants.contracts import Role, TenantRef
+from apps.tenants.services import add_member, provision_tenant
 from tests.conftest import clone_database, drop_database, use_database
+from tests.isolation.test_pages import PAGES, address
 from tests.live import LiveDatabase
 from tests.product import Product, running
 
 ARTICLES = {"Returns and refunds", "Delivery outside the European Union", "Track your parcel"}
+OWNER, PASSWORD = "owner@shop.example", "a long enough password"
+DOWNLOADS = (".csv", ".pdf", "export/")
 PATIENCE_MS = 30_000
 QUIET = [
     "--no-sandbox",
@@ -82,15 +88,17 @@ def product(
     clone_database(name)
     with django_db_blocker.unblock():
         use_database(name)
-        _open_shop()
+        shop = _open_shop()
+        pages = [address(route, shop) for route in sorted(PAGES) if not route.endswith(DOWNLOADS)]
         use_database(f"test_{settings.WORKER}")
     folder = tmp_path_factory.mktemp("journeys")
     with running(LiveDatabase(name), folder, "web", "realtime", "worker") as product:
+        product.pages = pages
         yield product
     drop_database(name)
 
 
-def _open_shop() -> None:
+def _open_shop() -> TenantRef:
     company = next(company for company in read_companies() if company.slug == "shop")
     tenant = provision_tenant(slug=company.slug, name=company.name)
     for article in company.articles:
@@ -98,6 +106,15 @@ def _open_shop() -> None:
             document = add_document(tenant=tenant, title=article.title, text=article.text)
             process_document(tenant=tenant, document_id=document.id)
     _add_ada(tenant, company)
+    add_person(tenant, OWNER, Role.OWNER, "Olga Owner")
+    return tenant
+
+
+def add_person(tenant: TenantRef, email: str, role: Role, name: str) -> None:
+    """Add a member who can log in to the real processes, whose hasher is not the tests' quick one."""
+    add_member(tenant=tenant, email=email, role=role, name=name)
+    hasher = PBKDF2PasswordHasher()
+    get_user_model().objects.filter(email=email).update(password=hasher.encode(PASSWORD, hasher.salt()))
 
 
 def _add_ada(tenant: TenantRef, company: Company) -> None:
@@ -120,6 +137,17 @@ def browser(product: Product) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
         browser.close()
+
+
+def log_in(context: BrowserContext, product: Product, email: str = OWNER) -> Page:
+    """Log in as a person does, and return the page on which they land."""
+    page = context.new_page()
+    page.goto(f"{product.url}/accounts/login/")
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name=re.compile("Log in|Sign In")).click()
+    page.wait_for_url("**/app/**")
+    return page
 
 
 @pytest.fixture

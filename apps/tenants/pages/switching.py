@@ -6,7 +6,6 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import path
 from django.views.decorators.http import require_POST
 
 from apps.resilience.errors import NotFoundError
@@ -38,10 +37,3 @@ def leave_tenant(request: HttpRequest) -> HttpResponse:
     """End a staff member's visit to a tenant."""
     request.session.pop(SESSION_ACTING, None)
     return HttpResponseRedirect("/admin/")
-
-
-urlpatterns = [
-    path("", show_overview, name="overview"),
-    path("choose-tenant/", choose_tenant, name="choose_tenant"),
-    path("leave-tenant/", leave_tenant, name="leave_tenant"),
-]

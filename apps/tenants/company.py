@@ -1,0 +1,47 @@
+"""What a company says about itself, and a person about themselves."""
+
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
+
+from apps.resilience.errors import InvalidInput
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+from apps.tenants.models import Tenant, User
+from apps.tenants.services import record_audit
+
+SILENCE_HOURS = 72  # how long a customer must be silent for an answer to count as assumed resolved
+
+
+def read_settings(*, tenant: TenantRef) -> dict[str, Any]:
+    """Return name, time_zone and silence_hours."""
+    with in_tenant(tenant):
+        row = Tenant.objects.get(id=tenant.id)
+    return {
+        "name": row.name,
+        "time_zone": row.time_zone,
+        "silence_hours": row.config.get("silence_hours", SILENCE_HOURS),
+    }
+
+
+def update_settings(*, tenant: TenantRef, name: str, time_zone: str, silence_hours: int, actor: str) -> None:
+    """Change the company's settings; audited with before and after. Raises InvalidInput."""
+    if time_zone not in available_timezones():
+        raise InvalidInput({"time_zone": ["Choose a time zone such as Europe/Berlin."]})
+    ZoneInfo(time_zone)
+    after = {"name": name.strip(), "time_zone": time_zone, "silence_hours": silence_hours}
+    with in_tenant(tenant):
+        row = Tenant.objects.select_for_update().get(id=tenant.id)
+        before = read_settings(tenant=tenant)
+        if before == after:
+            return
+        row.name, row.time_zone = after["name"], time_zone
+        row.config = {**row.config, "silence_hours": silence_hours}
+        row.save(update_fields=["name", "time_zone", "config"])
+        data = {"before": before, "after": after}
+        record_audit(tenant=tenant, actor=actor, action="settings.changed", data=data)
+
+
+def rename_user(*, user_id: UUID, name: str) -> None:
+    """Change a person's name."""
+    User.objects.filter(id=user_id).update(name=name.strip())

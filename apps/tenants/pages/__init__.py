@@ -1,0 +1,28 @@
+"""Pages about the company itself: its team, settings and audit trail, and which company one looks at."""
+
+from django.urls import path
+
+from apps.tenants.pages.company import edit_profile, edit_settings, export_audit, list_audit
+from apps.tenants.pages.switching import choose_tenant, leave_tenant, show_overview
+from apps.tenants.pages.team import (
+    change_member,
+    drop_invitation,
+    drop_member,
+    return_member,
+    show_team,
+)
+
+urlpatterns = [
+    path("", show_overview, name="overview"),
+    path("choose-tenant/", choose_tenant, name="choose_tenant"),
+    path("leave-tenant/", leave_tenant, name="leave_tenant"),
+    path("team/", show_team, name="team"),
+    path("team/restore/", return_member, name="restore_member"),
+    path("team/members/<uuid:membership_id>/role/", change_member, name="change_role"),
+    path("team/members/<uuid:membership_id>/remove/", drop_member, name="remove_member"),
+    path("team/invitations/<uuid:invitation_id>/revoke/", drop_invitation, name="revoke_invitation"),
+    path("settings/", edit_settings, name="settings"),
+    path("profile/", edit_profile, name="profile"),
+    path("audit/", list_audit, name="audit"),
+    path("audit/export/", export_audit, name="audit_export"),
+]

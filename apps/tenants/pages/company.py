@@ -1,0 +1,106 @@
+"""The company's settings and audit trail, and the member's own profile."""
+
+import csv
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import QuerySet
+from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+
+from apps.resilience.errors import DomainError
+from apps.tenants.company import read_settings, rename_user, update_settings
+from apps.tenants.context import in_tenant
+from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
+from apps.tenants.forms import AuditFilter, ProfileForm, SettingsForm
+from apps.tenants.models import AuditEvent
+from apps.tenants.paging import paginate
+
+EXPORT_ROWS = 10_000
+
+
+@member_page(read="read:settings", write="write:settings")
+def edit_settings(request: MemberRequest) -> HttpResponse:
+    """Show and change the company's settings."""
+    with in_tenant(request.tenant):
+        present = read_settings(tenant=request.tenant)
+    form = SettingsForm(request.POST if request.method == "POST" else None, initial=present)
+    if request.method == "POST" and form.is_valid():
+        try:
+            update_settings(tenant=request.tenant, actor=request.user.email, **form.cleaned_data)
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            notify(request, "Saved.")
+            return redirect("settings")
+    return render(request, "tenants/settings.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@member_page(write="read:conversations")
+def edit_profile(request: MemberRequest) -> HttpResponse:
+    """Show and change one's own name."""
+    form = ProfileForm(
+        request.POST if request.method == "POST" else None, initial={"name": request.user.name}
+    )
+    if request.method == "POST" and form.is_valid():
+        rename_user(user_id=request.user.id, name=form.cleaned_data["name"])
+        notify(request, "Saved.")
+        return redirect("profile")
+    return render(request, "tenants/profile.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@member_page(read="read:audit")
+def list_audit(request: MemberRequest) -> HttpResponse:
+    """Show who did what, newest first."""
+    form = AuditFilter(request.GET)
+    rows = _filtered(request, form)
+    page = paginate(rows, request.GET.get("cursor", ""), by="-occurred_at", then="-id")
+    return render(request, "tenants/audit.html", {"form": form, "page": page})
+
+
+@member_page(read="read:audit")
+def export_audit(request: MemberRequest) -> HttpResponse:
+    """Send the newest rows of the trail as CSV."""
+    rows = list(_filtered(request, AuditFilter(request.GET)).order_by("-occurred_at", "-id")[:EXPORT_ROWS])
+    response = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="audit.csv"'
+    return response  # type: ignore[return-value]
+
+
+def _filtered(request: MemberRequest, form: AuditFilter) -> QuerySet[AuditEvent]:
+    rows = AuditEvent.objects.all()
+    if not form.is_valid():
+        return rows.none()
+    given = form.cleaned_data
+    zone = ZoneInfo(read_settings(tenant=request.tenant)["time_zone"])
+    for name in ("action", "actor"):
+        rows = rows.filter(**{f"{name}__startswith": given[name]}) if given[name] else rows
+    if given["since"]:
+        rows = rows.filter(occurred_at__gte=_midnight(given["since"], zone))
+    if given["until"]:
+        rows = rows.filter(occurred_at__lt=_midnight(given["until"], zone) + dt.timedelta(days=1))
+    return rows
+
+
+def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), tzinfo=zone)
+
+
+class _Echo:
+    def write(self, line: str) -> str:
+        return line
+
+
+def _lines(rows: list[AuditEvent]) -> Iterator[str]:
+    writer: Any = csv.writer(_Echo())
+    yield writer.writerow(["time", "who", "what", "target", "data"])
+    for row in rows:
+        cells = [row.occurred_at.isoformat(), row.actor, row.action, row.target, row.data]
+        yield writer.writerow([_harmless(str(cell)) for cell in cells])
+
+
+def _harmless(cell: str) -> str:
+    """Keep a spreadsheet from reading a cell as a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -1,0 +1,71 @@
+"""Every page in a real browser: accessible in light and dark, wide and narrow, with a quiet console.
+
+The pages are found by walking the URLs, so a page written next year is looked at too.
+"""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Response
+
+from tests.journeys.conftest import BOOKKEEPING, log_in
+from tests.product import Product
+
+pytestmark = [pytest.mark.journey, pytest.mark.browser]
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+    "resultTypes": ["violations"],
+}
+SERIOUS = {"serious", "critical"}
+LOOKS = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}},
+    "dark phone": {"color_scheme": "dark", "viewport": {"width": 360, "height": 740}},
+}
+OPEN_PAGES = ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/accounts/nowhere/"]
+NOT_FOUND = "the server responded with a status of 404"
+
+
+def shortcomings(page: Page, path: str, answer: Response | None, heard: list[str]) -> list[str]:
+    """Return what is wrong with the page that is open, one line each."""
+    found = Axe().run(page, options=RULES).response["violations"]
+    violations = [
+        f"{path}: {v['id']} {v['nodes'][0]['target']} {v['nodes'][0]['html'][:120]}"
+        for v in found
+        if v["impact"] in SERIOUS
+    ]
+    policy = page.evaluate("window.__kept.violations")
+    width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    wide = [f"{path}: {width[0]} px wide on a screen of {width[1]}"] if width[0] > width[1] else []
+    missing = answer is None or answer.status == 404
+    noise = [line for line in heard if not (missing and NOT_FOUND in line)]
+    return violations + wide + [f"{path}: {line}" for line in [*policy, *noise]]
+
+
+def look_at(context: BrowserContext, product: Product, paths: list[str]) -> list[str]:
+    page = context.new_page()
+    page.add_init_script(BOOKKEEPING)
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    wrong = []
+    for path in paths:
+        heard.clear()
+        answer = page.goto(f"{product.url}{path}")
+        if answer is not None and answer.status == 405:
+            continue
+        if answer is not None and answer.status >= 500:
+            wrong.append(f"{path}: {answer.status}")
+        wrong += shortcomings(page, path, answer, heard)
+    return wrong
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_strangers_pages(browser: Browser, product: Product, look: str):
+    context = browser.new_context(**LOOKS[look], bypass_csp=False)
+    assert look_at(context, product, OPEN_PAGES) == []
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_dashboards_pages(browser: Browser, product: Product, look: str):
+    context = browser.new_context(**LOOKS[look])
+    log_in(context, product)
+    assert look_at(context, product, product.pages) == []
