@@ -33,4 +33,10 @@ CONSUMERS: list[Consumer] = [
         subjects=("billing.usage.recorded",),
         handler="apps.billing.handlers.on_usage_recorded",
     ),
+    Consumer(
+        name="unanswered_questions",
+        stream="AGENT_EVENTS",
+        subjects=("agent.message.received", "agent.run.completed"),
+        handler="apps.ingestion.handlers.on_conversation_event",
+    ),
 ]

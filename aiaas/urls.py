@@ -30,5 +30,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("app/", include("apps.tenants.pages")),
     path("app/", include("apps.accounts.pages")),
+    path("app/", include("apps.ingestion.pages")),
     path("", include("apps.realtime.pages")),
 ]

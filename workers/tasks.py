@@ -12,6 +12,7 @@ from apps.accounts import services as accounts
 from apps.events import outbox
 from apps.gateway.idempotency import purge_records
 from apps.ingestion import services as ingestion
+from apps.ingestion.questions import group_questions
 from apps.orchestration import services as orchestration
 from apps.tenants.selectors import get_tenant, list_active_tenants
 from workers.sweeper import Sweeper
@@ -49,6 +50,7 @@ def sweep() -> None:
     """Take up every tenant's documents whose hint or worker was lost; runs have their own sweep."""
     for tenant in list_active_tenants():
         ingestion.sweep_due_documents(tenant=tenant)
+        group_questions(tenant=tenant)
 
 
 @shared_task(name="workers.tasks.purge")
@@ -56,6 +58,8 @@ def purge() -> None:
     """Delete events that no stream would hold any more, and answers to writes that nobody repeats."""
     outbox.purge_published()
     purge_records(older_than=IDEMPOTENCY_KEPT)
+    for tenant in list_active_tenants():
+        ingestion.purge_deleted_documents(tenant=tenant)
 
 
 @worker_ready.connect

@@ -86,7 +86,7 @@ class SearchResultsSerializer(serializers.Serializer):
 
 class DocumentList(generics.GenericAPIView):
     required_scopes = {"GET": "read:documents", "POST": "write:documents"}
-    queryset = Document.objects.defer("title_vector")
+    queryset = Document.objects.kept().defer("title_vector")
     serializer_class = DocumentSerializer
 
     @extend_schema(

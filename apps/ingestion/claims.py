@@ -114,14 +114,14 @@ def _done(status: DocumentStatus, error: str = "") -> dict[str, object]:
 def due_documents() -> QuerySet[Document]:
     """Return what waits for a worker: hints that were lost, leases that ran out. Inside `in_tenant`."""
     forgotten = Q(leased_until__isnull=True, queued_at__lt=Now() - HINT_GRACE)
-    return Document.objects.filter(forgotten | Q(leased_until__lt=Now()), status__in=IN_PROGRESS)
+    return Document.objects.kept().filter(forgotten | Q(leased_until__lt=Now()), status__in=IN_PROGRESS)
 
 
 def claim_document(*, tenant: TenantRef, document_id: UUID) -> Claim | None:
     """Take a document for processing, or None when it is done, gone or in other hands."""
     with in_tenant(tenant):
         is_free = Q(leased_until__isnull=True) | Q(leased_until__lt=Now())
-        free = Document.objects.filter(is_free, id=document_id, status__in=IN_PROGRESS)
+        free = Document.objects.kept().filter(is_free, id=document_id, status__in=IN_PROGRESS)
         claimed = free.update(
             leased_until=Now() + LEASE, lease_epoch=F("lease_epoch") + 1, attempts=F("attempts") + 1
         )

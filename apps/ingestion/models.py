@@ -13,6 +13,12 @@ from apps.tenants.orm import TenantModel
 DIMENSIONS = 384
 
 
+class DocumentQuerySet(models.QuerySet["Document"]):
+    def kept(self) -> "DocumentQuerySet":
+        """Leave out what was deleted and waits for an undo."""
+        return self.filter(deleted_at__isnull=True)
+
+
 class Document(TenantModel):
     """A source of knowledge.
 
@@ -43,10 +49,14 @@ class Document(TenantModel):
     queued_at = models.DateTimeField(auto_now_add=True)
     processed_at = models.DateTimeField(null=True, blank=True)
 
+    deleted_at = models.DateTimeField(null=True, blank=True)  # its bytes wait a day for an undo
+
     title_vector = VectorField(dimensions=DIMENSIONS, null=True, blank=True)
     embedder = models.CharField(max_length=80, blank=True)
     chunk_count = models.PositiveIntegerField(default=0)
     token_count = models.PositiveIntegerField(default=0)
+
+    objects = models.Manager.from_queryset(DocumentQuerySet)()
 
     class Meta:
         indexes: ClassVar = [
@@ -56,6 +66,11 @@ class Document(TenantModel):
                 condition=~models.Q(status__in=["ready", "failed"]),
             ),
             models.Index(fields=["content_sha256"], name="document_content"),
+            models.Index(
+                fields=["deleted_at"],
+                name="document_deleted",
+                condition=models.Q(deleted_at__isnull=False),
+            ),
             HnswIndex(fields=["title_vector"], name="document_title_hnsw", opclasses=["vector_cosine_ops"]),
         ]
 
@@ -108,3 +123,58 @@ class Chunk(TenantModel):
             GinIndex(fields=["terms"], name="chunk_terms_gin", fastupdate=False),
             HnswIndex(fields=["vector"], name="chunk_vector_hnsw", opclasses=["vector_cosine_ops"]),
         ]
+
+
+class QuestionGroup(TenantModel):
+    """Questions alike that the knowledge could not answer; `vector` is the first one's."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        ANSWERED = "answered"
+        DISMISSED = "dismissed"
+
+    text = models.CharField(max_length=500)
+    vector = VectorField(dimensions=DIMENSIONS)
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    count = models.PositiveIntegerField(default=0)
+    last_asked_at = models.DateTimeField()
+    document = models.ForeignKey(
+        Document, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["status", "-last_asked_at", "-id"], name="question_group_newest"),
+            HnswIndex(fields=["vector"], name="question_group_hnsw", opclasses=["vector_cosine_ops"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Question(TenantModel):
+    """What a customer asked and whether it was answered, put together from two events in any order.
+
+    Answered ones go; unanswered ones stay with their group.
+    """
+
+    run_id = models.UUIDField(unique=True)
+    conversation_id = models.UUIDField(null=True, blank=True)
+    text = models.CharField(max_length=2000, blank=True)
+    is_unanswered = models.BooleanField(null=True, blank=True)
+    asked_at = models.DateTimeField()
+    group = models.ForeignKey(
+        QuestionGroup, on_delete=models.CASCADE, null=True, blank=True, related_name="questions"
+    )
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(
+                fields=["asked_at"],
+                name="question_ungrouped",
+                condition=models.Q(group__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:60]

@@ -1,6 +1,7 @@
 """Reads: documents, and what the knowledge says to a query."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -20,10 +21,21 @@ MAX_TOP_K = 100
 SCORE = "SELECT * FROM score_chunks(%s::vector, %s::int[], %s::text[], %s::bool[], %s)"
 
 
+@dataclass(frozen=True)
+class SearchExplanation:
+    """What a search found, `measures` by passage, and the share that full text had in the scores."""
+
+    hits: list[SearchHit] = field(default_factory=list)
+    measures: dict[UUID, Candidate] = field(default_factory=dict)
+    terms: list[str] = field(default_factory=list)
+    full_text_weight: float = 0.0
+    language: str = ""
+
+
 def get_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
     """Return one document; raises NotFoundError."""
     with in_tenant(tenant):
-        document = Document.objects.filter(id=document_id).first()
+        document = Document.objects.kept().filter(id=document_id).first()
     if document is None:
         raise NotFoundError("There is no such document.")
     return document.to_view()
@@ -32,7 +44,7 @@ def get_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
 def list_documents(*, tenant: TenantRef, status: str | None = None, limit: int = 100) -> list[DocumentView]:
     """Return the newest documents."""
     with in_tenant(tenant):
-        documents = Document.objects.order_by("-created_at", "-id")
+        documents = Document.objects.kept().order_by("-created_at", "-id")
         if status:
             documents = documents.filter(status=status)
         return [document.to_view() for document in documents[:limit]]
@@ -41,7 +53,7 @@ def list_documents(*, tenant: TenantRef, status: str | None = None, limit: int =
 def has_documents_besides(*, tenant: TenantRef, titles: Sequence[str]) -> bool:
     """Tell whether there is a document with another title than these."""
     with in_tenant(tenant):
-        return Document.objects.exclude(title__in=titles).exists()
+        return Document.objects.kept().exclude(title__in=titles).exists()
 
 
 def search_knowledge(*, tenant: TenantRef, query: str, top_k: int = 5) -> list[SearchHit]:
@@ -49,8 +61,13 @@ def search_knowledge(*, tenant: TenantRef, query: str, top_k: int = 5) -> list[S
 
     Words and vectors are searched together; other languages than English by their words alone.
     """
+    return explain_search(tenant=tenant, query=query, top_k=top_k).hits
+
+
+def explain_search(*, tenant: TenantRef, query: str, top_k: int = 5) -> SearchExplanation:
+    """Search, and say which words were looked for and how each passage measured up."""
     if not query.strip():
-        return []
+        return SearchExplanation()
     language = detect_language(query)
     vector = embed_query(query) if language == "en" else None
     words = read_query(query, language=language)
@@ -58,7 +75,14 @@ def search_knowledge(*, tenant: TenantRef, query: str, top_k: int = 5) -> list[S
         candidates, exact = score_candidates(words, vector)
         full_text = weigh_full_text(reads_meaning=vector is not None, exact=exact)
         ranked = fuse(candidates, full_text=full_text)[: min(top_k, MAX_TOP_K)]
-        return _load_hits(ranked)
+        hits = _load_hits(ranked)
+    return SearchExplanation(
+        hits=hits,
+        measures={candidate.chunk_id: candidate for candidate, _ in ranked},
+        terms=[term for word in words for term in word.terms],
+        full_text_weight=full_text,
+        language=language,
+    )
 
 
 def score_candidates(words: Sequence[QueryWord], vector: np.ndarray | None) -> tuple[list[Candidate], float]:

@@ -1,5 +1,6 @@
 """Writes: documents come, are made findable, change and go."""
 
+import datetime as dt
 from uuid import UUID
 
 import structlog
@@ -17,13 +18,14 @@ from apps.ingestion.events import KnowledgeSearched
 from apps.ingestion.fetching import fetch_page
 from apps.ingestion.indexing import build_index
 from apps.ingestion.intake import Intake, check_intake
-from apps.ingestion.models import Document, Original
+from apps.ingestion.models import Chunk, Document, Original
 from apps.ingestion.parsing.contracts import Unreadable
 from apps.ingestion.selectors import search_knowledge
 from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
+KEPT_AFTER_DELETION = dt.timedelta(days=1)
 HINT = "workers.tasks.process_document"
 log = structlog.get_logger(__name__)
 
@@ -42,7 +44,9 @@ def add_document(
     """
     intake = check_intake(title=title, text=text, file=file, url=url)
     with in_tenant(tenant):
-        known = Document.objects.filter(content_sha256=intake.digest).exclude(status=DocumentStatus.FAILED)
+        known = (
+            Document.objects.kept().filter(content_sha256=intake.digest).exclude(status=DocumentStatus.FAILED)
+        )
         document = known.order_by("created_at").first() or _create(tenant, intake)
         return document.to_view()
 
@@ -119,7 +123,7 @@ def reindex_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
     Raises NotFoundError.
     """
     with in_tenant(tenant):
-        Document.objects.filter(id=document_id).update(
+        Document.objects.kept().filter(id=document_id).update(
             status=DocumentStatus.QUEUED,
             progress_percent=0,
             error="",
@@ -129,7 +133,7 @@ def reindex_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
             leased_until=None,
             queued_at=Now(),
         )
-        document = Document.objects.filter(id=document_id).first()
+        document = Document.objects.kept().filter(id=document_id).first()
         if document is None:
             raise NotFoundError("There is no such document.")
         _hint(tenant, document_id)
@@ -137,11 +141,33 @@ def reindex_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
 
 
 def delete_document(*, tenant: TenantRef, document_id: UUID) -> None:
-    """Delete a document with its bytes and passages; raises NotFoundError."""
+    """Delete a document: its passages at once, its bytes a day later, until when it can be restored.
+
+    Raises NotFoundError.
+    """
     with in_tenant(tenant):
-        deleted, _ = Document.objects.filter(id=document_id).delete()
-    if not deleted:
-        raise NotFoundError("There is no such document.")
+        deleted = Document.objects.kept().filter(id=document_id)
+        if not deleted.update(
+            deleted_at=Now(), lease_epoch=F("lease_epoch") + 1, chunk_count=0, title_vector=None
+        ):
+            raise NotFoundError("There is no such document.")
+        Chunk.objects.filter(document_id=document_id).delete()
+
+
+def restore_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
+    """Undo a deletion; the document is processed again. Raises NotFoundError once its bytes are gone."""
+    with in_tenant(tenant):
+        gone = Document.objects.filter(id=document_id, deleted_at__isnull=False)
+        if not gone.update(deleted_at=None):
+            raise NotFoundError("This document is gone; upload it again.")
+        return reindex_document(tenant=tenant, document_id=document_id)
+
+
+def purge_deleted_documents(*, tenant: TenantRef) -> int:
+    """Delete for good what was deleted a day ago; return how many rows went."""
+    with in_tenant(tenant):
+        old = Document.objects.filter(deleted_at__lt=Now() - KEPT_AFTER_DELETION)
+        return old.delete()[0]
 
 
 def _hint(tenant: TenantRef, document_id: UUID) -> None:

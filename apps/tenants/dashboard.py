@@ -74,6 +74,7 @@ def member_page(*, read: str = "", write: str = "", post_only: bool = False) -> 
                 return show_problem(request, error)
 
         enter.permissions = {"read": read, "write": write}  # type: ignore[attr-defined]
+        enter.post_only = post_only  # type: ignore[attr-defined]
         return enter
 
     return decorate

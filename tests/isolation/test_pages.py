@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
+from apps.ingestion.models import QuestionGroup
+from apps.ingestion.services import add_document
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.members import invite_member
@@ -17,6 +20,8 @@ from tests.pages import log_in, member_of
 
 # How to make one thing that a page shows, by the route's start; the id is what its URL carries.
 MAKERS: dict[str, Callable[[TenantRef], object]] = {
+    "app/knowledge/documents": lambda t: add_document(tenant=t, title="Theirs", text="Their secret.").id,
+    "app/knowledge/questions": lambda t: make_question(t),
     "app/team/members": lambda t: add_member_of(t),
     "app/team/invitations": lambda t: (
         invite_member(tenant=t, email="asked@x.example", role="viewer", actor="test")[0].id
@@ -34,6 +39,12 @@ def add_member_of(tenant: TenantRef) -> object:
     email = member_of(tenant, Role.VIEWER)
     with in_tenant(tenant):
         return Membership.objects.get(user__email=email).id
+
+
+def make_question(tenant: TenantRef) -> object:
+    with in_tenant(tenant):
+        fields = {"text": "Their question", "vector": [1.0] + [0.0] * 383, "last_asked_at": timezone.now()}
+        return QuestionGroup.objects.create(**fields).id
 
 
 def patterns(entries: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

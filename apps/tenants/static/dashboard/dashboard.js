@@ -94,8 +94,20 @@
     }
   }
 
-  document.addEventListener("htmx:load", (event) => localise(event.target));
-  localise(document);
+  // What scrolls sideways must be reachable by keyboard.
+  function makeScrollable(scope) {
+    for (const wrap of scope.querySelectorAll(".table-wrap, pre")) {
+      if (wrap.scrollWidth > wrap.clientWidth) wrap.tabIndex = 0;
+    }
+  }
+
+  function prepare(scope) {
+    localise(scope);
+    makeScrollable(scope);
+  }
+
+  document.addEventListener("htmx:load", (event) => prepare(event.target));
+  prepare(document);
 
   // Reading on is easier when the newest notice is in sight.
   document.addEventListener("htmx:afterSwap", (event) => {
