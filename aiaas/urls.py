@@ -31,5 +31,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("app/", include("apps.tenants.pages")),
     path("app/", include("apps.accounts.pages")),
     path("app/", include("apps.ingestion.pages")),
+    path("app/", include("apps.conversations.pages")),
     path("", include("apps.realtime.pages")),
 ]

@@ -76,6 +76,8 @@ class ConversationView:
     created_at: dt.datetime
     last_message_at: dt.datetime | None
     closed_at: dt.datetime | None
+    intent: str = ""
+    is_answered: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,8 @@ class MessageView:
     client_message_id: str | None
     run_id: UUID | None
     created_at: dt.datetime
+    agent: str = ""
+    corrected_intent: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +129,68 @@ class EscalationView:
     ended_at: dt.datetime | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoteView:
+    """A word between people about a conversation; it is never shown to its customer."""
+
+    id: UUID
+    conversation_id: UUID
+    author: str
+    text: str
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class CannedReplyView:
+    id: UUID
+    shortcut: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """Some of a conversation, oldest first: messages, and between them people's notes."""
+
+    entries: list["MessageView | NoteView"]
+    first_seq: int
+    has_older: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationQuery:
+    """Which conversations are wanted; what is empty does not matter."""
+
+    text: str = ""
+    customer: str = ""
+    intent: str = ""
+    channel: str = ""
+    status: str = ""
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    unanswered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationRow:
+    """A conversation in a list; `excerpt` is from the message that was searched for."""
+
+    conversation: ConversationView
+    customer_name: str
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationPage:
+    items: list[ConversationRow]
+    next_cursor: str
+    is_first: bool
+
+
 def conversation_group(tenant_id: UUID, conversation_id: UUID) -> str:
     """Name the Channels group of a conversation."""
     return f"conversation.{tenant_id.hex}.{conversation_id.hex}"
+
+
+def inbox_group(tenant_id: UUID) -> str:
+    """Name the Channels group of a tenant's people."""
+    return f"inbox.{tenant_id.hex}"

@@ -102,3 +102,24 @@ class EscalationCancelled(DomainEvent):
     type: ClassVar[str] = "agent.escalation.cancelled"
     escalation_id: UUID
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EscalationReopened(DomainEvent):
+    """A person took back that an escalation was resolved, and has it again."""
+
+    type: ClassVar[str] = "agent.escalation.reopened"
+    escalation_id: UUID
+    claimed_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntentCorrected(DomainEvent):
+    """A person said what a question was about, where the router had decided otherwise."""
+
+    type: ClassVar[str] = "agent.intent.corrected"
+    message_id: UUID
+    seq: int
+    decided: str
+    intent: str
+    actor: str

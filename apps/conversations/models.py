@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 
 from apps.conversations.contracts import (
     Author,
+    CannedReplyView,
     ChannelKind,
     ChannelView,
     ConversationStatus,
@@ -15,6 +16,7 @@ from apps.conversations.contracts import (
     EscalationStatus,
     EscalationView,
     MessageView,
+    NoteView,
 )
 from apps.tenants.orm import TenantModel
 
@@ -68,6 +70,10 @@ class Conversation(TenantModel):
     rating = models.PositiveSmallIntegerField(null=True, blank=True)
     rating_comment = models.TextField(blank=True)
     rated_at = models.DateTimeField(null=True, blank=True)
+    # What lists are filtered by, kept with the row. No index holds what every message changes, so that
+    # messages stay cheap to write.
+    intent = models.CharField(max_length=50, blank=True, db_default="")
+    is_answered = models.BooleanField(default=True, db_default=True)
     last_message_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -79,6 +85,10 @@ class Conversation(TenantModel):
             models.UniqueConstraint(
                 fields=["open_key"], condition=Q(open_key__isnull=False), name="conversation_opened_once"
             ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "-id"], name="conversation_by_status"),
+            models.Index(fields=["intent", "-id"], name="conversation_by_intent"),
         ]
 
     def __str__(self) -> str:
@@ -100,11 +110,16 @@ class Conversation(TenantModel):
             created_at=self.created_at,
             last_message_at=self.last_message_at,
             closed_at=self.closed_at,
+            intent=self.intent,
+            is_answered=self.is_answered,
         )
 
 
 class Message(TenantModel):
-    """A message; `run_id` is the run that answers a customer's, or that wrote an answer."""
+    """A message; `run_id` is the run that answers a customer's, or that wrote an answer.
+
+    `agent` is the person who wrote it, `corrected_intent` what a person says the question was about.
+    """
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
     seq = models.PositiveIntegerField()
@@ -115,6 +130,8 @@ class Message(TenantModel):
     client_message_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - NULLs are distinct
     reply_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - as above
     run_id = models.UUIDField(null=True, blank=True)
+    agent = models.CharField(max_length=ACTOR_CHARS, blank=True, db_default="")
+    corrected_intent = models.CharField(max_length=50, blank=True, db_default="")
 
     class Meta:
         constraints = [
@@ -144,6 +161,8 @@ class Message(TenantModel):
             client_message_id=self.client_message_id,
             run_id=self.run_id,
             created_at=self.created_at,
+            agent=self.agent,
+            corrected_intent=self.corrected_intent,
         )
 
 
@@ -167,6 +186,7 @@ class Escalation(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["conversation"], condition=WAITING, name="one_waiting_escalation")
         ]
+        indexes = [models.Index(fields=["id"], condition=WAITING, name="escalations_in_queue")]
 
     def __str__(self) -> str:
         return f"{self.queue}: {self.reason[:60]}"
@@ -198,3 +218,36 @@ class EscalationCall(TenantModel):
 
     def __str__(self) -> str:
         return self.effect_key
+
+
+class Note(TenantModel):
+    """What people tell each other about a conversation; no message, so nothing that delivers finds it."""
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="notes")
+    author = models.CharField(max_length=ACTOR_CHARS)
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return f"{self.author}: {self.text[:60]}"
+
+    def view(self) -> NoteView:
+        return NoteView(
+            id=self.id,
+            conversation_id=self.conversation_id,
+            author=self.author,
+            text=self.text,
+            created_at=self.created_at,
+        )
+
+
+class CannedReply(TenantModel):
+    """A text that people send often; {customer_name} stands for whom they write to."""
+
+    shortcut = models.CharField(max_length=40, unique=True)
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.shortcut
+
+    def view(self) -> CannedReplyView:
+        return CannedReplyView(id=self.id, shortcut=self.shortcut, text=self.text)

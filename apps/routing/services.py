@@ -209,6 +209,12 @@ def record_feedback(*, tenant: TenantRef, text: str, intent: str) -> FeedbackVie
     return FeedbackView(intent=intent, text=text, is_new=True)
 
 
+def list_intent_names(*, tenant: TenantRef) -> list[str]:
+    """Return what a correction may name: the tenant's intents, or the shipped ones while it has none."""
+    names = [intent.name for intent in selectors.list_intents(tenant=tenant)]
+    return names or sorted(default_intents())
+
+
 def _check_room(wanted: int) -> None:
     if IntentExample.objects.count() + wanted > MAX_EXAMPLES:
         raise InvalidInput({"examples": [f"A router holds {MAX_EXAMPLES} examples; delete some first."]})

@@ -40,6 +40,11 @@ def paginate(
     return Page(found[:size], next_cursor, is_first=after is None)
 
 
+def cursor_after(row: Model, *, by: str = "-id", then: str = "") -> str:
+    """Return the cursor of what comes after a row, for who leaves rows out of a page."""
+    return _write(row, [name for name in (by, then) if name])
+
+
 def _beyond(names: list[str], after: list[Any]) -> Q:
     fields = [name.lstrip("-") for name in names]
     operator = "lt" if names[0].startswith("-") else "gt"

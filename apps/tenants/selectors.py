@@ -80,6 +80,12 @@ def get_user_name(*, user_id: UUID) -> str:
     return User.objects.filter(id=user_id).values_list("name", flat=True).first() or ""
 
 
+def list_user_names(*, user_ids: set[UUID]) -> dict[UUID, str]:
+    """Return each user's name, or the part of the address before the @."""
+    rows = User.objects.filter(id__in=user_ids).values_list("id", "name", "email")
+    return {user_id: name or email.partition("@")[0] for user_id, name, email in rows}
+
+
 def resolve_widget_key(key: str) -> WidgetKeyView | None:
     """Return what a public widget key leads to, or None."""
     if len(key) > 40 or "\x00" in key:

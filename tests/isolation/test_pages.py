@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from apps.conversations import services as conversations
 from apps.ingestion.models import QuestionGroup
 from apps.ingestion.services import add_document
 from apps.tenants.context import in_tenant
@@ -17,6 +18,15 @@ from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.members import invite_member
 from apps.tenants.models import Membership
 from tests.pages import log_in, member_of
+
+
+def make_conversation(tenant: TenantRef) -> object:
+    started = conversations.start_conversation(tenant=tenant, channel="api", text="Hello?")
+    conversations.post_reply(
+        tenant=tenant, conversation_id=started.conversation.id, text="Hello!", reply_key=str(uuid.uuid4())
+    )
+    return started.conversation.id
+
 
 # How to make one thing that a page shows, by the route's start; the id is what its URL carries.
 MAKERS: dict[str, Callable[[TenantRef], object]] = {
@@ -26,6 +36,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/team/invitations": lambda t: (
         invite_member(tenant=t, email="asked@x.example", role="viewer", actor="test")[0].id
     ),
+    "app/conversations": make_conversation,
 }
 # A member's own doings: they concern no tenant's data.
 PERSONAL = {"app/choose-tenant/", "app/leave-tenant/"}
@@ -73,7 +84,7 @@ def address(route: str, owner: TenantRef) -> str:
 
 
 def guessed(route: str) -> str:
-    return "/" + re.sub(r"<[^>]+>", str(uuid.uuid4()), route)
+    return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: OTHERS.get(found[1], str(uuid.uuid4())), route)
 
 
 @pytest.mark.parametrize("route", sorted(PAGES))

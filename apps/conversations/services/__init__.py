@@ -9,6 +9,7 @@ from apps.conversations.services.conversations import (
     start_conversation,
     take_over_conversation,
 )
+from apps.conversations.services.corrections import correct_intent
 from apps.conversations.services.escalations import (
     cancel_escalation,
     claim_escalation,
@@ -21,6 +22,7 @@ __all__ = [
     "cancel_escalation",
     "claim_escalation",
     "close_conversation",
+    "correct_intent",
     "open_conversation",
     "open_escalation",
     "post_reply",

@@ -40,7 +40,7 @@ def receive_message(
     said = validation.message_text(text)
     client_id = validation.client_message_id(client_message_id)
     with in_tenant(tenant):
-        slot = take_slot(conversation_id, subject=said, reopens=True)
+        slot = take_slot(conversation_id, subject=said, reopens=True, is_answered=False)
         known = _find_said(conversation_id, client_id)
         if known is not None:
             give_back(slot)
@@ -68,8 +68,9 @@ def post_reply(
     sources: Sequence[dict[str, Any]] = (),
     receipt: dict[str, Any] | None = None,
     author: str = Author.AI,
+    agent: str = "",
 ) -> MessageView:
-    """Store an answer; the same `reply_key` again returns the same message.
+    """Store an answer; the same `reply_key` again returns the same message. `agent`: who wrote it.
 
     Raises InvalidInput, NotFoundError, and ConflictError where the key is another conversation's.
     """
@@ -82,9 +83,11 @@ def post_reply(
         receipt=receipt,
         reply_key=key,
         run_id=run_id,
+        agent=agent,
     )
     with in_tenant(tenant):
-        slot = take_slot(conversation_id)
+        intent = (receipt or {}).get("intent") or None
+        slot = take_slot(conversation_id, is_answered=_is_answer(message), intent=intent)
         known = Message.objects.filter(reply_key=key).first()
         if known is not None and known.conversation_id != conversation_id:
             raise ConflictError("This reply key was used in another conversation; choose a new one.")
@@ -116,7 +119,16 @@ def send_agent_message(
             text=said,
             reply_key=reply_key,
             author=Author.AGENT,
+            agent=agent,
         )
+
+
+def _is_answer(message: Message) -> bool | None:
+    """Tell whether a reply leaves the customer with an answer; small talk needs no knowledge."""
+    if message.author == Author.SYSTEM:
+        return None
+    receipt = message.receipt or {}
+    return bool(receipt.get("knows", True)) or receipt.get("tier") == "rules"
 
 
 def _find_said(conversation_id: UUID, client_id: str | None) -> Message | None:

@@ -19,14 +19,22 @@ UPDATE {_TABLE} AS c
 SET last_seq = c.last_seq + 1,
     last_message_at = now(),
     subject = CASE WHEN c.subject = '' THEN %(subject)s ELSE c.subject END,
+    is_answered = coalesce(%(is_answered)s::boolean, c.is_answered),
+    intent = coalesce(%(intent)s::text, c.intent),
     status = CASE WHEN %(reopens)s AND c.status = 'closed' THEN 'open' ELSE c.status END,
     closed_at = CASE WHEN %(reopens)s THEN NULL ELSE c.closed_at END
-FROM (SELECT id, status, subject, last_message_at, closed_at FROM {_TABLE} WHERE id = %(id)s FOR UPDATE) AS was
+FROM (
+    SELECT id, status, subject, last_message_at, closed_at, is_answered, intent
+    FROM {_TABLE} WHERE id = %(id)s FOR UPDATE
+) AS was
 WHERE c.id = was.id
-RETURNING c.last_seq, c.status, c.channel, c.customer_id, was.status, was.subject, was.last_message_at, was.closed_at
-"""  # noqa: S608, E501 - the table's name is our own
+RETURNING c.last_seq, c.status, c.channel, c.customer_id,
+          was.status, was.subject, was.last_message_at, was.closed_at, was.is_answered, was.intent
+"""  # noqa: S608 - the table's name is our own
 _GIVE_BACK = f"""
-UPDATE {_TABLE} SET last_seq = last_seq - 1, status = %s, subject = %s, last_message_at = %s, closed_at = %s
+UPDATE {_TABLE}
+SET last_seq = last_seq - 1, status = %s, subject = %s, last_message_at = %s, closed_at = %s,
+    is_answered = %s, intent = %s
 WHERE id = %s
 """  # noqa: S608 - the table's name is our own
 
@@ -44,17 +52,29 @@ class Slot:
     was_subject: str
     was_last_message_at: dt.datetime | None
     was_closed_at: dt.datetime | None
+    was_answered: bool
+    was_intent: str
 
 
-def take_slot(conversation_id: UUID, *, subject: str = "", reopens: bool = False) -> Slot:
+def take_slot(
+    conversation_id: UUID,
+    *,
+    subject: str = "",
+    reopens: bool = False,
+    is_answered: bool | None = None,
+    intent: str | None = None,
+) -> Slot:
     """Take the next number in one statement; raises NotFoundError.
 
-    The first message names the subject; a customer's reopens what was closed.
+    The first message names the subject; a customer's reopens what was closed. None leaves as it was
+    whether the customer has an answer, and what they want.
     """
-    given: dict[str, UUID | str | bool] = {
+    given: dict[str, UUID | str | bool | None] = {
         "id": conversation_id,
         "subject": summarise(subject),
         "reopens": reopens,
+        "is_answered": is_answered,
+        "intent": intent and intent[:50],
     }
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, given)
@@ -77,7 +97,7 @@ def give_back(slot: Slot) -> None:
     """Undo `take_slot` in the same transaction, for a message that turns out to be there already."""
     was = (slot.was_status.value, slot.was_subject, slot.was_last_message_at, slot.was_closed_at)
     with connection.cursor() as cursor:
-        cursor.execute(_GIVE_BACK, [*was, slot.conversation_id])
+        cursor.execute(_GIVE_BACK, [*was, slot.was_answered, slot.was_intent, slot.conversation_id])
 
 
 def summarise(text: str) -> str:

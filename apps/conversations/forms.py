@@ -1,0 +1,124 @@
+"""What people fill in on the pages of conversations and of the inbox."""
+
+import datetime as dt
+from typing import Any
+
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
+
+from apps.conversations.contracts import ChannelKind, ConversationQuery, ConversationStatus
+from apps.conversations.validation import MAX_MESSAGE_CHARS
+
+STATUS_LABELS = {
+    ConversationStatus.OPEN: "Open",
+    ConversationStatus.ESCALATED: "Waits for a person",
+    ConversationStatus.WITH_AGENT: "With a person",
+    ConversationStatus.CLOSED: "Closed",
+}
+CHANNEL_LABELS = {
+    ChannelKind.WIDGET: "Widget",
+    ChannelKind.API: "API",
+    ChannelKind.EMAIL: "E-mail",
+    ChannelKind.SLACK: "Slack",
+    ChannelKind.WEBHOOK: "Webhook",
+}
+ANY = ("", "Any")
+SENSIBLE = [MinValueValidator(dt.date(2000, 1, 1)), MaxValueValidator(dt.date(2999, 12, 31))]
+
+
+class DateInput(forms.DateInput):
+    input_type = "date"
+
+
+class ConversationSearch(forms.Form):
+    """Filters of the list, as a GET form."""
+
+    text = forms.CharField(
+        label="Text",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Words in messages"}),
+    )
+    customer = forms.CharField(
+        label="Customer",
+        required=False,
+        max_length=254,
+        widget=forms.TextInput(attrs={"placeholder": "Name or e-mail"}),
+    )
+    intent = forms.ChoiceField(label="Intent", required=False)
+    channel = forms.ChoiceField(
+        label="Channel", required=False, choices=[ANY, *((k.value, v) for k, v in CHANNEL_LABELS.items())]
+    )
+    status = forms.ChoiceField(
+        label="Status", required=False, choices=[ANY, *((k.value, v) for k, v in STATUS_LABELS.items())]
+    )
+    since = forms.DateField(label="From", required=False, widget=DateInput, validators=SENSIBLE)
+    until = forms.DateField(label="To", required=False, widget=DateInput, validators=SENSIBLE)
+    unanswered = forms.BooleanField(label="Unanswered", required=False)
+
+    def __init__(self, *args: Any, intents: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [ANY, *((name, name) for name in intents)]
+        self.fields["intent"].choices = choices  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        since, until = cleaned.get("since"), cleaned.get("until")
+        if since and until and until < since:
+            self.add_error("until", "Give a day that is not before the first one.")
+        return cleaned
+
+    def query(self) -> ConversationQuery:
+        """Return what is wanted; the last day counts to its end, in UTC."""
+        given = self.cleaned_data
+        until = given["until"] and _midnight(given["until"] + dt.timedelta(days=1))
+        return ConversationQuery(
+            **{**given, "since": given["since"] and _midnight(given["since"]), "until": until}
+        )
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time.min, dt.UTC)
+
+
+class ReplyForm(forms.Form):
+    """A message to the customer; `key` makes a second click harmless."""
+
+    text = forms.CharField(
+        label="Reply",
+        max_length=MAX_MESSAGE_CHARS,
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "Write to the customer"}),
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
+class NoteForm(forms.Form):
+    text = forms.CharField(
+        label="Private note",
+        max_length=MAX_MESSAGE_CHARS,
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "Only your colleagues see this"}),
+    )
+
+
+class ResolveForm(forms.Form):
+    resolution = forms.CharField(
+        label="How was it resolved?",
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
+class CannedReplyForm(forms.Form):
+    shortcut = forms.CharField(
+        label="Shortcut",
+        max_length=40,
+        help_text="Small letters, digits and hyphens: what you type after /.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    text = forms.CharField(
+        label="Text",
+        max_length=MAX_MESSAGE_CHARS,
+        help_text="{customer_name} becomes the customer's name.",
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )

@@ -1,0 +1,29 @@
+"""Read conversations, their messages and the human inbox."""
+
+from apps.conversations.selectors.people import name_people
+from apps.conversations.selectors.reading import (
+    find_reply,
+    get_conversation,
+    get_escalation,
+    get_message,
+    list_channels,
+    list_messages,
+    list_recent_turns,
+)
+from apps.conversations.selectors.search import list_conversations, list_known_intents
+from apps.conversations.selectors.transcripts import list_newer_entries, read_transcript
+
+__all__ = [
+    "find_reply",
+    "get_conversation",
+    "get_escalation",
+    "get_message",
+    "list_channels",
+    "list_conversations",
+    "list_known_intents",
+    "list_messages",
+    "list_newer_entries",
+    "list_recent_turns",
+    "name_people",
+    "read_transcript",
+]
