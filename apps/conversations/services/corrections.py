@@ -21,7 +21,7 @@ def correct_intent(
     Again with another intent moves the example. Raises NotFoundError, and InvalidInput where the reply
     answers no question, or the tenant has no such intent.
     """
-    intent = validation.text("intent", intent, max_chars=50, required=True)
+    intent = validation.text("intent", intent, max_chars=50)
     with in_tenant(tenant):
         reply = Message.objects.select_for_update().filter(conversation_id=conversation_id, seq=seq).first()
         if reply is None:
@@ -29,7 +29,7 @@ def correct_intent(
         question = _question_of(reply)
         if question is None:
             raise InvalidInput({"intent": ["This is no reply of the AI to a customer's message."]})
-        if reply.corrected_intent == intent:
+        if intent and reply.corrected_intent == intent:
             return reply.view()
         record_feedback(tenant=tenant, text=question.text[:2000], intent=intent)
         reply.corrected_intent = intent
