@@ -34,6 +34,20 @@ CONSUMERS: list[Consumer] = [
         handler="apps.billing.handlers.on_usage_recorded",
     ),
     Consumer(
+        name="analytics",
+        stream="AGENT_EVENTS",
+        subjects=(
+            "agent.message.received",
+            "agent.message.sent",
+            "agent.run.completed",
+            "agent.escalation.opened",
+            "agent.conversation.closed",
+            "agent.conversation.reopened",
+            "agent.conversation.rated",
+        ),
+        handler="apps.analytics.handlers.on_event",
+    ),
+    Consumer(
         name="unanswered_questions",
         stream="AGENT_EVENTS",
         subjects=("agent.message.received", "agent.run.completed"),

@@ -13,5 +13,13 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workers.tasks.sweep_sign_ups",
         "schedule": 10.0,
     },
+    "count conversations whose silence has lasted long enough": {
+        "task": "workers.tasks.settle_silences",
+        "schedule": 300.0,
+    },
+    "make the months' partitions ahead of time": {
+        "task": "workers.tasks.ensure_partitions",
+        "schedule": 86_400.0,
+    },
     "delete what is kept only for a time": {"task": "workers.tasks.purge", "schedule": 3600.0},
 }

@@ -9,6 +9,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown
 
 from apps.accounts import services as accounts
+from apps.analytics import services as analytics
 from apps.events import outbox
 from apps.gateway.idempotency import purge_records
 from apps.ingestion import services as ingestion
@@ -51,6 +52,19 @@ def sweep() -> None:
     for tenant in list_active_tenants():
         ingestion.sweep_due_documents(tenant=tenant)
         group_questions(tenant=tenant)
+
+
+@shared_task(name="workers.tasks.settle_silences")
+def settle_silences() -> None:
+    """Count silent conversations as resolved, in every tenant."""
+    for tenant in list_active_tenants():
+        analytics.settle_silences(tenant=tenant)
+
+
+@shared_task(name="workers.tasks.ensure_partitions")
+def ensure_partitions() -> None:
+    """Make the partitions of the months to come."""
+    analytics.ensure_partitions()
 
 
 @shared_task(name="workers.tasks.purge")

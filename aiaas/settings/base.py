@@ -50,6 +50,7 @@ SHARED_APPS = [
     "apps.gateway",
     "apps.realtime",
     "apps.accounts",
+    "apps.analytics",
 ]
 TENANT_APPS = [
     "apps.crm",

@@ -8,9 +8,8 @@ from apps.resilience.errors import InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.models import Tenant, User
+from apps.tenants.selectors import SILENCE_HOURS
 from apps.tenants.services import record_audit
-
-SILENCE_HOURS = 72  # how long a customer must be silent for an answer to count as assumed resolved
 
 
 def read_settings(*, tenant: TenantRef) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from apps.tenants.contracts import MembershipView, Role, TenantRef, WidgetKeyVie
 from apps.tenants.models import ApiKey, AuditEvent, Invitation, Membership, Tenant, User, WidgetKey
 from apps.tenants.secrets import unseal
 
+SILENCE_HOURS = 72  # how long a customer must be silent for an answer to count as assumed resolved
 MEMORY_S = 30.0
 MEMORY_SIZE = 10_000
 _refs: dict[str, tuple[float, TenantRef]] = {}
@@ -95,6 +96,18 @@ def resolve_widget_key(key: str) -> WidgetKeyView | None:
         return None
     origins = tuple(_json(rows[0]["allowed_origins"]))
     return WidgetKeyView(_ref(rows[0]), key, origins, unseal(rows[0]["identity_secret"]))
+
+
+def get_time_zone(*, tenant: TenantRef) -> str:
+    """Return the IANA name of the zone in which a tenant's days begin."""
+    with in_tenant(tenant):
+        return Tenant.objects.values_list("time_zone", flat=True).get(id=tenant.id)
+
+
+def get_silence_hours(*, tenant_id: UUID) -> int:
+    """Return after how much silence an answer counts as a resolution; inside `in_tenant`."""
+    config: dict[str, Any] = Tenant.objects.values_list("config", flat=True).get(id=tenant_id)
+    return int(config.get("silence_hours", SILENCE_HOURS))
 
 
 def list_time_zones() -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ LAYERS = (
     {"conversations"},
     {"workflows"},
     {"orchestration"},
-    {"gateway", "realtime", "accounts"},
+    {"gateway", "realtime", "accounts", "analytics"},
 )
 PUBLIC = {"services", "selectors", "contracts", "events"}
 # Foundations that every app builds on: the tenant context and base model, trace context, resilience.

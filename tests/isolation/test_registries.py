@@ -15,7 +15,9 @@ from apps.events.contracts import STREAMS, DomainEvent, stream_of
 # Periodic work of the platform itself: it enters a tenant only through what it finds.
 PLATFORM_TASKS = {
     "workers.tasks.provision_company",  # the tenant is what it makes
+    "workers.tasks.ensure_partitions",
     "workers.tasks.purge",
+    "workers.tasks.settle_silences",
     "workers.tasks.sweep",
     "workers.tasks.sweep_sign_ups",
 }

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from apps.tenants.pages.company import edit_profile, edit_settings, export_audit, list_audit
-from apps.tenants.pages.switching import choose_tenant, leave_tenant, show_overview
+from apps.tenants.pages.switching import choose_tenant, leave_tenant
 from apps.tenants.pages.team import (
     change_member,
     drop_invitation,
@@ -13,7 +13,6 @@ from apps.tenants.pages.team import (
 )
 
 urlpatterns = [
-    path("", show_overview, name="overview"),
     path("choose-tenant/", choose_tenant, name="choose_tenant"),
     path("leave-tenant/", leave_tenant, name="leave_tenant"),
     path("team/", show_team, name="team"),

@@ -5,18 +5,11 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
 from apps.resilience.errors import NotFoundError
-from apps.tenants.dashboard import SESSION_ACTING, SESSION_TENANT, MemberRequest, member_page, show_problem
+from apps.tenants.dashboard import SESSION_ACTING, SESSION_TENANT, show_problem
 from apps.tenants.selectors import list_memberships
-
-
-@member_page()
-def show_overview(request: MemberRequest) -> HttpResponse:
-    """Welcome a member."""
-    return render(request, "tenants/overview.html")
 
 
 @require_POST

@@ -1,0 +1,56 @@
+"""Archive events and project them, exactly once: the consumer's inbox row is in the same transaction."""
+
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from apps.analytics.facts import ANSWERED, NO_QUESTIONS
+from apps.analytics.models import ArchivedEvent
+from apps.analytics.projection import current_generation, project
+from apps.analytics.services import silence_window
+from apps.events.contracts import Envelope
+
+KEPT = ("channel", "author", "reason", "score")
+
+
+def on_event(envelope: Envelope) -> None:
+    """Archive what KPIs need of an event and bring its conversation up to date.
+
+    Raises KeyError or ValueError for an event that lacks what its type promises.
+    """
+    if envelope.conversation_id is None:
+        return
+    row = archived(envelope, envelope.conversation_id)
+    ArchivedEvent.objects.bulk_create([row], ignore_conflicts=True)
+    project(
+        envelope.tenant_id,
+        envelope.conversation_id,
+        generation=current_generation(envelope.tenant_id),
+        as_of=timezone.now(),
+        window=silence_window(envelope.tenant_id),
+    )
+
+
+def archived(envelope: Envelope, conversation_id: UUID) -> ArchivedEvent:
+    """Return the archive's row of an event: without texts, they are the conversation's."""
+    data = envelope.data
+    kept = _answer(data["receipt"]) if envelope.type == ANSWERED else {k: data[k] for k in KEPT if k in data}
+    return ArchivedEvent(
+        tenant_id=envelope.tenant_id,
+        id=envelope.id,
+        type=envelope.type,
+        occurred_at=envelope.occurred_at,
+        stored_at=timezone.now(),
+        conversation_id=conversation_id,
+        data=kept,
+    )
+
+
+def _answer(receipt: dict[str, Any]) -> dict[str, Any]:
+    is_question = receipt.get("intent") not in NO_QUESTIONS and receipt.get("provider") != "rules"
+    return {
+        "knows": bool(receipt.get("knows")),
+        "is_question": is_question,
+        "cost_microusd": int(receipt.get("cost_microusd", 0)),
+    }
