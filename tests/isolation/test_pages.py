@@ -11,6 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from apps.conversations import services as conversations
+from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.models import QuestionGroup
 from apps.ingestion.services import add_document
 from apps.tenants.context import in_tenant
@@ -30,6 +31,11 @@ def make_conversation(tenant: TenantRef) -> object:
 
 # How to make one thing that a page shows, by the route's start; the id is what its URL carries.
 MAKERS: dict[str, Callable[[TenantRef], object]] = {
+    "app/customers": lambda t: create_customer(tenant=t, name="Theirs").id,
+    "app/orders": lambda t: create_order(tenant=t, number=uuid.uuid4().hex[:8], total_cents=100, items=[]).id,
+    "app/leads": lambda t: (
+        capture_lead(tenant=t, email="their@lead.example", effect_key=str(uuid.uuid4())).id
+    ),
     "app/overview": lambda t: "csat",
     "app/knowledge/documents": lambda t: add_document(tenant=t, title="Theirs", text="Their secret.").id,
     "app/knowledge/questions": lambda t: make_question(t),
@@ -46,7 +52,7 @@ SHARED = {"app/overview/<str:key>/"}
 # What everybody may write, because it concerns nobody else.
 OWN = {"app/profile/"}
 # Values for further parameters of a route, by name.
-OTHERS = {"number": "1", "version": "1", "step": "find"}
+OTHERS = {"action": "hold", "number": "1", "version": "1", "step": "find"}
 
 
 def add_member_of(tenant: TenantRef) -> object:

@@ -7,8 +7,14 @@ from apps.conversations.pages.conversations import (
     show_conversation,
     show_conversations,
 )
+from apps.conversations.pages.of_customer import show_customer_conversations
 
 urlpatterns = [
+    path(
+        "customers/<uuid:customer_id>/conversations/",
+        show_customer_conversations,
+        name="customer_conversations",
+    ),
     path("conversations/", show_conversations, name="conversations"),
     path("conversations/<uuid:conversation_id>/", show_conversation, name="conversation"),
     path(
