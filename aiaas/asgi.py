@@ -12,7 +12,7 @@ django.setup()
 
 from aiaas.observability.pulse import start_pulse  # noqa: E402 - needs the apps
 from aiaas.subscriptions import IN_TRANSACTION  # noqa: E402 - needs the apps
-from apps.realtime.consumer import ChatConsumer, refuse_unknown_path  # noqa: E402
+from apps.realtime.consumer import ChatConsumer, InboxConsumer, refuse_unknown_path  # noqa: E402
 from apps.realtime.hub import Hub  # noqa: E402
 from apps.realtime.operations import Lifespan, serve_operations  # noqa: E402
 
@@ -24,7 +24,11 @@ hub = Hub()
 application = ProtocolTypeRouter(
     {
         "websocket": URLRouter(
-            [path("ws/chat/", ChatConsumer(hub)), re_path("", refuse_unknown_path)]  # type: ignore[arg-type]
+            [
+                path("ws/chat/", ChatConsumer(hub)),  # type: ignore[arg-type]
+                path("ws/inbox/", InboxConsumer(hub)),  # type: ignore[arg-type]
+                re_path("", refuse_unknown_path),  # type: ignore[arg-type]
+            ]
         ),
         "http": serve_operations,
         "lifespan": Lifespan(hub),

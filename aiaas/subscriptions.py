@@ -17,12 +17,33 @@ IN_TRANSACTION: dict[str, list[str]] = {
     "agent.route.decided": ["apps.orchestration.handlers.on_route_decided"],
     "agent.message.sent": ["apps.realtime.handlers.on_message_stored"],
     "agent.conversation.reopened": ["apps.realtime.handlers.on_state_changed"],
-    "agent.conversation.taken_over": ["apps.realtime.handlers.on_state_changed"],
-    "agent.conversation.released": ["apps.realtime.handlers.on_state_changed"],
-    "agent.conversation.closed": ["apps.realtime.handlers.on_state_changed"],
-    "agent.escalation.opened": ["apps.realtime.handlers.on_state_changed"],
-    "agent.escalation.resolved": ["apps.realtime.handlers.on_state_changed"],
-    "agent.escalation.cancelled": ["apps.realtime.handlers.on_state_changed"],
+    "agent.conversation.taken_over": [
+        "apps.realtime.handlers.on_state_changed",
+        "apps.realtime.handlers.on_inbox_changed",
+    ],
+    "agent.conversation.released": [
+        "apps.realtime.handlers.on_state_changed",
+        "apps.realtime.handlers.on_inbox_changed",
+    ],
+    "agent.conversation.closed": [
+        "apps.realtime.handlers.on_state_changed",
+        "apps.realtime.handlers.on_inbox_changed",
+    ],
+    "agent.escalation.opened": [
+        "apps.realtime.handlers.on_state_changed",
+        "apps.realtime.handlers.on_inbox_changed",
+    ],
+    "agent.escalation.resolved": [
+        "apps.realtime.handlers.on_state_changed",
+        "apps.realtime.handlers.on_inbox_changed",
+    ],
+    "agent.escalation.cancelled": [
+        "apps.realtime.handlers.on_state_changed",
+        "apps.realtime.handlers.on_inbox_changed",
+    ],
+    "agent.escalation.claimed": ["apps.realtime.handlers.on_inbox_changed"],
+    "agent.escalation.reopened": ["apps.realtime.handlers.on_inbox_changed"],
+    "agent.note.added": ["apps.realtime.handlers.on_inbox_changed"],
 }
 
 # Fed by JetStream; each handler runs in the tenant's transaction, together with its inbox row.

@@ -141,6 +141,50 @@ class NoteView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QueueItem:
+    """An escalation in the inbox, with its conversation."""
+
+    escalation: EscalationView
+    conversation: ConversationView
+    customer_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuePage:
+    items: list[QueueItem]
+    next_cursor: str
+    is_first: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueCounts:
+    """How many escalations wait, of the oldest `looked_at` at most; `queues` counts by queue."""
+
+    mine: int
+    unclaimed: int
+    all: int
+    queues: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """What a person might answer, and the titles of what it was taken from."""
+
+    text: str
+    titles: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxTicket:
+    """Lets a member's page open the socket of their tenant's inbox."""
+
+    tenant_id: UUID
+    agent: str
+    name: str
+    may_write: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class CannedReplyView:
     id: UUID
     shortcut: str

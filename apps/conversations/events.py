@@ -123,3 +123,12 @@ class IntentCorrected(DomainEvent):
     decided: str
     intent: str
     actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteAdded(DomainEvent):
+    """A person noted something privately; the words stay where they are."""
+
+    type: ClassVar[str] = "agent.note.added"
+    note_id: UUID
+    author: str

@@ -8,11 +8,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from django.conf import settings
 
+from apps.conversations.services import read_inbox_ticket
 from apps.realtime.frames import FrameError
 from apps.realtime.identity import BadToken, Identity, verify_customer_token
 from apps.realtime.threads import in_thread
+from apps.resilience.errors import DomainError
 from apps.tenants.contracts import TenantRef, WidgetKeyView
-from apps.tenants.selectors import resolve_widget_key
+from apps.tenants.selectors import get_tenant, resolve_widget_key
 from apps.tenants.services import note_widget_embedded
 
 EMBEDDED_SIZE = 10_000
@@ -24,6 +26,16 @@ UNAUTHENTICATED, FORBIDDEN = 4401, 4403
 class Visitor:
     tenant: TenantRef
     identity: Identity | None
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """One of a tenant's people at their inbox."""
+
+    tenant: TenantRef
+    agent: str
+    name: str
+    may_write: bool
 
 
 class Refused(FrameError):
@@ -59,6 +71,17 @@ async def _note_embedding(widget: WidgetKeyView, scope: Mapping[str, Any]) -> No
 
 def _sent_origin(scope: Mapping[str, Any]) -> str:
     return dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
+
+
+async def admit_colleague(scope: Mapping[str, Any]) -> Colleague:
+    """Check the ticket of an inbox page; raises Refused."""
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+    try:
+        ticket = read_inbox_ticket(query.get("ticket", ""))
+        tenant = await in_thread(get_tenant, tenant_id=ticket.tenant_id)
+    except DomainError as error:
+        raise Refused("bad_ticket", error.detail, close_code=UNAUTHENTICATED) from None
+    return Colleague(tenant, ticket.agent, ticket.name, ticket.may_write)
 
 
 def _check_origin(widget: WidgetKeyView, scope: Mapping[str, Any]) -> None:

@@ -1,19 +1,21 @@
-"""The WebSocket at /ws/chat/: admission, reading, writing, closing."""
+"""The WebSockets at /ws/chat/ and /ws/inbox/: admission, reading, writing, closing."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
 
-from apps.realtime.admission import Refused, Visitor, admit
+from apps.realtime.admission import Colleague, Refused, Visitor, admit, admit_colleague
 from apps.realtime.frames import error_frame
 from apps.realtime.hub import Hub
+from apps.realtime.inbox import InboxSession
 from apps.realtime.metrics import websocket_closes, websocket_connections_active
 from apps.realtime.outbound import Outbound, SlowSocket
 from apps.realtime.session import ChatSession, Dismissed, HelloMissing
+from apps.tenants.contracts import TenantRef
 
 logger = structlog.get_logger(__name__)
 
@@ -25,28 +27,52 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class ChatConsumer:
-    """Serve chat sockets (ASGI); every socket of a process shares the hub."""
+class Guest(Protocol):
+    """Who was admitted."""
+
+    @property
+    def tenant(self) -> TenantRef: ...
+
+
+class Session(Protocol):
+    """What a socket speaks: answers frames, and delivers until it raises."""
+
+    async def handle(self, raw: str | bytes) -> None: ...
+
+    async def run(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class SocketConsumer:
+    """Serve sockets (ASGI); every socket of a process shares the hub."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+
+    async def _admit(self, scope: dict[str, Any]) -> Guest:
+        """Return who connects; raises Refused."""
+        raise NotImplementedError
+
+    def _open_session(self, guest: Any, outbound: Outbound) -> Session:
+        raise NotImplementedError
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
         try:
-            visitor = await admit(scope)
+            guest = await self._admit(scope)
         except Refused as refusal:
             await send({"type": "websocket.send", "text": orjson.dumps(error_frame(refusal)).decode()})
             await _close(send, refusal.close_code)
             return
-        gauge = websocket_connections_active.labels(str(visitor.tenant.id))
+        gauge = websocket_connections_active.labels(str(guest.tenant.id))
         with gauge.track_inprogress():
-            await _close(send, await self._converse(visitor, receive, send))
+            await _close(send, await self._converse(guest, receive, send))
 
-    async def _converse(self, visitor: Visitor, receive: Receive, send: Send) -> int | None:
+    async def _converse(self, guest: Guest, receive: Receive, send: Send) -> int | None:
         outbound = Outbound()
-        session = ChatSession(visitor=visitor, outbound=outbound, hub=self._hub)
+        session = self._open_session(guest, outbound)
         jobs = [
             asyncio.create_task(job)
             for job in (_read(receive, session), _write(send, outbound), session.run())
@@ -61,13 +87,33 @@ class ChatConsumer:
             await session.stop()
 
 
+class ChatConsumer(SocketConsumer):
+    """Serve customers' chats at /ws/chat/."""
+
+    async def _admit(self, scope: dict[str, Any]) -> Visitor:
+        return await admit(scope)
+
+    def _open_session(self, guest: Visitor, outbound: Outbound) -> ChatSession:
+        return ChatSession(visitor=guest, outbound=outbound, hub=self._hub)
+
+
+class InboxConsumer(SocketConsumer):
+    """Serve the pages of a tenant's people at /ws/inbox/."""
+
+    async def _admit(self, scope: dict[str, Any]) -> Colleague:
+        return await admit_colleague(scope)
+
+    def _open_session(self, guest: Colleague, outbound: Outbound) -> InboxSession:
+        return InboxSession(colleague=guest, outbound=outbound, hub=self._hub)
+
+
 async def refuse_unknown_path(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Turn away sockets that ask for another path."""
     await receive()
     await send({"type": "websocket.close"})
 
 
-async def _read(receive: Receive, session: ChatSession) -> None:
+async def _read(receive: Receive, session: Session) -> None:
     while (event := await receive())["type"] != "websocket.disconnect":
         await session.handle(event.get("text") or event.get("bytes") or "")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.conversations.contracts import conversation_group
+from apps.conversations.contracts import conversation_group, inbox_group
 from apps.events.contracts import DomainEvent
 from apps.realtime.hints import sender
 
@@ -17,6 +17,18 @@ def on_message_stored(event: DomainEvent) -> None:
 def on_state_changed(event: DomainEvent) -> None:
     """Hint at the new state of a conversation once it is committed."""
     _hint(event, {"type": "status.hint"})
+
+
+def on_inbox_changed(event: DomainEvent) -> None:
+    """Hint to the tenant's people, once it is committed, that their queue or a conversation of it changed."""
+    hint = {
+        "type": "inbox.hint",
+        "tenant_id": str(event.tenant_id),
+        "about": str(event.conversation_id),
+        "is_queue": event.type != "agent.note.added",
+    }
+    group = inbox_group(event.tenant_id)
+    transaction.on_commit(lambda: sender.send(group, hint), robust=True)
 
 
 def _hint(event: DomainEvent, hint: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from channels.layers import get_channel_layer
 
-from apps.conversations.contracts import conversation_group
+from apps.conversations.contracts import conversation_group, inbox_group
 
 logger = structlog.get_logger(__name__)
 
@@ -150,4 +150,7 @@ async def _end(task: asyncio.Task[None] | None) -> None:
 
 
 def _group_of(message: GroupMessage) -> str:
+    """Name the group from what the message carries: it always names its tenant."""
+    if "conversation_id" not in message:
+        return inbox_group(UUID(message["tenant_id"]))
     return conversation_group(UUID(message["tenant_id"]), UUID(message["conversation_id"]))

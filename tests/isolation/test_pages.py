@@ -44,6 +44,12 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
         invite_member(tenant=t, email="asked@x.example", role="viewer", actor="test")[0].id
     ),
     "app/conversations": make_conversation,
+    "app/inbox": lambda t: (
+        conversations.open_escalation(
+            tenant=t, conversation_id=make_conversation(t), reason="angry", effect_key=str(uuid.uuid4())
+        ).id
+    ),
+    "app/inbox/canned": lambda t: conversations.save_canned_reply(tenant=t, shortcut="hi", text="Hello").id,
 }
 # A member's own doings: they concern no tenant's data.
 PERSONAL = {"app/choose-tenant/", "app/leave-tenant/"}

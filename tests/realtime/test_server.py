@@ -34,7 +34,7 @@ class Server:
         )
 
     async def connect(self, key: str) -> ClientConnection:
-        for _ in range(200):
+        for _ in range(600):
             try:
                 return await connect(f"ws://127.0.0.1:{self.port}/ws/chat/?key={key}", open_timeout=10)
             except OSError:

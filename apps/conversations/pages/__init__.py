@@ -2,12 +2,11 @@
 
 from django.urls import path
 
-from apps.conversations.pages.conversations import (
-    correct_reply_intent,
-    show_conversation,
-    show_conversations,
-)
+from apps.conversations.pages import canned, conversations, inbox
 from apps.conversations.pages.of_customer import show_customer_conversations
+
+CONVERSATION = "conversations/<uuid:conversation_id>/"
+ITEM = "inbox/<uuid:escalation_id>/"
 
 urlpatterns = [
     path(
@@ -15,11 +14,26 @@ urlpatterns = [
         show_customer_conversations,
         name="customer_conversations",
     ),
-    path("conversations/", show_conversations, name="conversations"),
-    path("conversations/<uuid:conversation_id>/", show_conversation, name="conversation"),
+    path("conversations/", conversations.show_conversations, name="conversations"),
+    path(CONVERSATION, conversations.show_conversation, name="conversation"),
     path(
-        "conversations/<uuid:conversation_id>/replies/<int:number>/intent/",
-        correct_reply_intent,
+        f"{CONVERSATION}replies/<int:number>/intent/",
+        conversations.correct_reply_intent,
         name="correct_intent",
     ),
+    path("inbox/", inbox.show_inbox, name="inbox"),
+    path("inbox/ticket/", inbox.issue_ticket, name="inbox_ticket"),
+    path("inbox/canned/", canned.show_canned_replies, name="canned_replies"),
+    path("inbox/canned/restore/", canned.restore_canned_reply, name="restore_canned_reply"),
+    path("inbox/canned/<uuid:reply_id>/", canned.show_canned_reply, name="canned_reply"),
+    path("inbox/canned/<uuid:reply_id>/delete/", canned.remove_canned_reply, name="delete_canned_reply"),
+    path(ITEM, inbox.show_item, name="inbox_item"),
+    path(f"{ITEM}news/", inbox.show_news, name="inbox_news"),
+    path(f"{ITEM}claim/", inbox.claim_item, name="claim_item"),
+    path(f"{ITEM}release/", inbox.release_item, name="release_item"),
+    path(f"{ITEM}resolve/", inbox.resolve_item, name="resolve_item"),
+    path(f"{ITEM}reopen/", inbox.reopen_item, name="reopen_item"),
+    path(f"{ITEM}replies/", inbox.send_reply, name="send_reply"),
+    path(f"{ITEM}notes/", inbox.write_note, name="write_note"),
+    path(f"{ITEM}suggestion/", inbox.suggest_reply, name="suggest_reply"),
 ]

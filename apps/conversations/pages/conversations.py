@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 from apps.conversations import selectors, services
 from apps.conversations.contracts import ConversationPage
 from apps.conversations.forms import CHANNEL_LABELS, STATUS_LABELS, ConversationSearch
+from apps.conversations.pages.people import agent_of
 from apps.conversations.pages.shown import show_entries
 from apps.crm.selectors import get_customer
 from apps.resilience.errors import NotFoundError
@@ -79,11 +80,6 @@ def correct_reply_intent(request: MemberRequest, conversation_id: UUID, number: 
         return redirect("conversation", conversation_id)
     context = {"message": corrected, "intents": intents_to_choose(request)}
     return render(request, "conversations/_correction.html", context)
-
-
-def agent_of(request: MemberRequest) -> str:
-    """Name the member as rows keep actors."""
-    return f"{request.principal.kind.value}:{request.principal.id}"
 
 
 def intents_to_choose(request: MemberRequest) -> list[str]:

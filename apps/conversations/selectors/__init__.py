@@ -1,5 +1,12 @@
 """Read conversations, their messages and the human inbox."""
 
+from apps.conversations.selectors.inbox import (
+    count_queue,
+    get_canned_reply,
+    get_queue_item,
+    list_canned_replies,
+    list_queue,
+)
 from apps.conversations.selectors.people import name_people
 from apps.conversations.selectors.reading import (
     find_reply,
@@ -15,16 +22,21 @@ from apps.conversations.selectors.search import list_conversations, list_known_i
 from apps.conversations.selectors.transcripts import list_newer_entries, read_transcript
 
 __all__ = [
+    "count_queue",
     "find_reply",
+    "get_canned_reply",
     "get_conversation",
     "get_escalation",
     "get_message",
+    "get_queue_item",
     "has_conversations",
+    "list_canned_replies",
     "list_channels",
     "list_conversations",
     "list_known_intents",
     "list_messages",
     "list_newer_entries",
+    "list_queue",
     "list_recent_turns",
     "name_people",
     "read_transcript",

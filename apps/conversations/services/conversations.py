@@ -26,6 +26,7 @@ from apps.conversations.services.messages import receive_message
 from apps.conversations.services.possession import hand_to_agent, lock_conversation
 from apps.crm.services import find_or_create_customer
 from apps.events.services import publish
+from apps.resilience.errors import ConflictError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
@@ -90,15 +91,20 @@ def take_over_conversation(*, tenant: TenantRef, conversation_id: UUID, agent: s
         return conversation.view()
 
 
-def release_conversation(*, tenant: TenantRef, conversation_id: UUID) -> ConversationView:
+def release_conversation(
+    *, tenant: TenantRef, conversation_id: UUID, agent: str | None = None
+) -> ConversationView:
     """Take a conversation from its person; what was not resolved waits again, else the AI has it.
 
-    Where nobody has it nothing changes. Raises NotFoundError.
+    Where nobody has it nothing changes. `agent`: who gives it back, None for whoever may do that for others.
+    Raises NotFoundError, and ConflictError where it is not that agent's.
     """
     with in_tenant(tenant):
         conversation = lock_conversation(conversation_id)
         if conversation.status != ConversationStatus.WITH_AGENT:
             return conversation.view()
+        if agent is not None and conversation.agent != agent:
+            raise ConflictError(f"{conversation.agent} has this conversation; only they can hand it back.")
         waits = escalations.put_back(conversation)
         conversation.status = ConversationStatus.ESCALATED if waits else ConversationStatus.OPEN
         conversation.agent = ""

@@ -10,6 +10,7 @@ from apps.conversations.events import (
     EscalationCancelled,
     EscalationClaimed,
     EscalationOpened,
+    EscalationReopened,
     EscalationResolved,
 )
 from apps.conversations.models import ACTOR_CHARS, WAITING, Conversation, Escalation, EscalationCall
@@ -77,7 +78,7 @@ def resolve_escalation(
 ) -> EscalationView:
     """End an escalation as done and give the conversation back to the AI; again changes nothing.
 
-    Raises InvalidInput, NotFoundError, and ConflictError where it was cancelled.
+    Raises InvalidInput, NotFoundError, and ConflictError where it was cancelled or another agent has it.
     """
     words = validation.text("resolution", resolution, max_chars=2000)
     with in_tenant(tenant):
@@ -86,8 +87,38 @@ def resolve_escalation(
             return escalation.view()
         if escalation.status == EscalationStatus.CANCELLED:
             raise ConflictError("This escalation was cancelled; there is nothing to resolve.")
+        if escalation.claimed_by not in ("", agent):
+            raise ConflictError(f"{escalation.claimed_by} has this escalation; only they can resolve it.")
         _resolve(tenant, escalation, agent, words)
         _give_to_ai(conversation)
+        return escalation.view()
+
+
+def reopen_escalation(*, tenant: TenantRef, escalation_id: UUID, agent: str) -> EscalationView:
+    """Take back that an escalation was resolved: the agent has it and its conversation again.
+
+    Where it waits or is being served nothing changes. Raises NotFoundError, and ConflictError where it was
+    cancelled, a newer one waits or another agent has the conversation.
+    """
+    with in_tenant(tenant):
+        conversation, escalation = _lock(escalation_id)
+        if escalation.status in (EscalationStatus.OPEN, EscalationStatus.CLAIMED):
+            return escalation.view()
+        if escalation.status == EscalationStatus.CANCELLED or _waiting(conversation) is not None:
+            raise ConflictError("This escalation cannot be reopened; look for a newer one in the inbox.")
+        hand_to_agent(tenant, conversation, agent)
+        escalation.status, escalation.claimed_by = EscalationStatus.CLAIMED, agent
+        escalation.resolution, escalation.ended_at = "", None
+        escalation.claimed_at = timezone.now()
+        escalation.save(update_fields=["status", "claimed_by", "resolution", "ended_at", "claimed_at"])
+        publish(
+            EscalationReopened(
+                tenant_id=tenant.id,
+                conversation_id=conversation.id,
+                escalation_id=escalation.id,
+                claimed_by=agent,
+            )
+        )
         return escalation.view()
 
 

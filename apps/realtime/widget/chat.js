@@ -1,5 +1,6 @@
 const MAX_TEXT = 4000;
 const TYPING_SHOWN_MS = 60_000;
+const AGENT_TYPING_SHOWN_MS = 6_000;
 const TYPING_SENT_EVERY_MS = 3_000;
 const CSS_COLOR = /^(#[0-9a-f]{3,8}|[a-z]{3,30}|(rgb|hsl|oklch)\([\d\s.,%/deg]+\))$/i;
 
@@ -224,7 +225,7 @@ class AIaaSChat extends HTMLElement {
       restart: () => this.clear(),
       welcome: () => this.onWelcome(frame),
       message: () => this.onMessage(frame),
-      typing: () => frame.author !== "customer" && this.showTyping(frame.active !== false),
+      typing: () => frame.author !== "customer" && this.showTyping(frame.active !== false, frame.author),
       delta: () => this.onDelta(frame),
       status: () => this.showStatus(frame.state),
       error: () => this.onError(frame),
@@ -339,13 +340,13 @@ class AIaaSChat extends HTMLElement {
     bubble.querySelector(".note").replaceChildren(`${this.texts.failed} ${detail} `, element("button", { type: "button", onclick: again }, this.texts.retry));
   }
 
-  showTyping(isTyping) {
+  showTyping(isTyping, author = "ai") {
     this.cancel("typing");
     const shown = this.live.querySelector(".dots");
     if (!isTyping) return void (shown && shown.remove());
-    this.later("typing", TYPING_SHOWN_MS, () => this.showTyping(false));
+    this.later("typing", author === "agent" ? AGENT_TYPING_SHOWN_MS : TYPING_SHOWN_MS, () => this.showTyping(false));
     if (shown || this.live.childElementCount) return;
-    this.live.append(element("div", { className: "dots", role: "img", "aria-label": `${this.texts.ai} ${this.texts.typing}` }, ...[0, 1, 2].map(() => element("i"))));
+    this.live.append(element("div", { className: "dots", role: "img", "aria-label": `${this.texts[author]} ${this.texts.typing}` }, ...[0, 1, 2].map(() => element("i"))));
     this.scrollDown();
   }
 
@@ -364,7 +365,9 @@ class AIaaSChat extends HTMLElement {
   }
 
   showStatus(state) {
+    const wasWithAgent = this.state === "with_agent";
     this.state = state || this.state || "open";
+    if (wasWithAgent && ["open", "closed"].includes(this.state)) this.showRating();
     this.showBanner({ escalated: this.texts.escalated, with_agent: this.texts.with_agent, closed: this.texts.closed }[this.state] || "", false);
   }
 

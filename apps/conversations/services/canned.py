@@ -1,0 +1,53 @@
+"""Write canned replies."""
+
+import re
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from apps.conversations import validation
+from apps.conversations.contracts import CannedReplyView
+from apps.conversations.models import CannedReply
+from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+SHORTCUT = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+MAX_CANNED = 500
+
+
+def save_canned_reply(
+    *, tenant: TenantRef, shortcut: str, text: str, reply_id: UUID | None = None
+) -> CannedReplyView:
+    """Add a canned reply, or change the one of an id.
+
+    Raises InvalidInput, also for a shortcut that is taken, NotFoundError, and ConflictError at MAX_CANNED.
+    """
+    short = validation.text("shortcut", shortcut, max_chars=40, required=True).lower()
+    if not SHORTCUT.fullmatch(short):
+        raise InvalidInput({"shortcut": ["Use small letters, digits and hyphens."]})
+    said = validation.message_text(text)
+    with in_tenant(tenant):
+        reply = CannedReply.objects.filter(id=reply_id).first() if reply_id else CannedReply()
+        if reply is None:
+            raise NotFoundError("There is no such canned reply.")
+        if reply_id is None and CannedReply.objects.count() >= MAX_CANNED:
+            raise ConflictError(f"There are {MAX_CANNED} canned replies already; delete one first.")
+        reply.shortcut, reply.text = short, said
+        try:
+            with transaction.atomic():
+                reply.save()
+        except IntegrityError as error:
+            raise InvalidInput({"shortcut": [f"/{short} exists already; choose another one."]}) from error
+        return reply.view()
+
+
+def delete_canned_reply(*, tenant: TenantRef, reply_id: UUID) -> CannedReplyView:
+    """Remove a canned reply and return what it was; raises NotFoundError."""
+    with in_tenant(tenant):
+        reply = CannedReply.objects.select_for_update().filter(id=reply_id).first()
+        if reply is None:
+            raise NotFoundError("There is no such canned reply.")
+        view = reply.view()
+        reply.delete()
+        return view
