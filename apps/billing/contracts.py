@@ -2,7 +2,9 @@
 
 import datetime as dt
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
+from uuid import UUID
 
 
 class UsageKind(StrEnum):
@@ -14,6 +16,16 @@ class UsageKind(StrEnum):
     COMPLETION_TOKEN = "completion_token"  # noqa: S105
     DOCUMENT = "document"
     SEARCH = "search"
+
+
+LABELS = {
+    UsageKind.RUN: "Workflow runs",
+    UsageKind.MESSAGE: "Messages",
+    UsageKind.PROMPT_TOKEN: "Prompt tokens",
+    UsageKind.COMPLETION_TOKEN: "Completion tokens",
+    UsageKind.DOCUMENT: "Documents",
+    UsageKind.SEARCH: "Searches",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ class SubscriptionView:
     plan: PlanView
     started_on: dt.date
     period: Period
+    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -61,14 +74,117 @@ class QuotaState:
         return None if self.limit is None else max(0, self.limit - self.used)
 
     @property
+    def label(self) -> str:
+        return label_of(self.kind)
+
+    @property
+    def used_percent(self) -> int:
+        """Whole percent of the limit, rounded down, so that 100 means that it is reached."""
+        return 0 if self.limit is None else self.used * 100 // self.limit if self.limit else 100
+
+    @property
     def is_spent(self) -> bool:
         return self.is_hard and self.remaining == 0
 
 
 @dataclass(frozen=True)
 class DailyUsage:
-    """The quantity of one kind on one UTC day."""
+    """The quantity of one kind on one day of the time zone that was asked for."""
 
     date: dt.date
     kind: str
     quantity: int
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Units above the first `starts_after`, up to the next tier, cost `unit_price` each; those before the first are free."""
+
+    starts_after: int
+    unit_price: Decimal
+
+
+@dataclass(frozen=True)
+class TierShare:
+    """The part of a line that falls into one tier; `amount` is exact."""
+
+    quantity: int
+    unit_price: Decimal
+    amount: Decimal
+
+
+class LineType(StrEnum):
+    BASE_FEE = "base_fee"
+    USAGE = "usage"
+    LATE_USAGE = "late_usage"  # of a period whose invoice was final when the event came
+
+
+@dataclass(frozen=True)
+class LineView:
+    """A line of an invoice, rounded once: `amount` is exact, `amount_cents` is what is owed."""
+
+    type: LineType
+    kind: str
+    description: str
+    period: Period
+    quantity: int
+    amount: Decimal
+    amount_cents: int
+    price_version: int
+    shares: tuple[TierShare, ...] = ()
+
+
+@dataclass(frozen=True)
+class InvoiceView:
+    """An invoice; a draft has neither id nor number and changes with every event."""
+
+    currency: str
+    period: Period
+    time_zone: str
+    plan_name: str
+    total_cents: int
+    lines: tuple[LineView, ...] = ()
+    id: UUID | None = None
+    number: str = ""
+    finalised_at: dt.datetime | None = None
+    stored_until: dt.datetime | None = None
+    event_count: int = 0
+    checksum: str = ""
+
+
+@dataclass(frozen=True)
+class QuotaAlertView:
+    """A quota that has passed a share of its limit in the current period, and is still beyond it."""
+
+    kind: str
+    threshold_percent: int
+    used: int
+    limit: int
+    reached_at: dt.datetime
+    resets_at: dt.datetime
+    is_hard: bool
+
+    @property
+    def label(self) -> str:
+        return label_of(self.kind)
+
+
+@dataclass(frozen=True)
+class DraftCheckView:
+    """How the draft from the read model compared with the one from the raw events, at one moment."""
+
+    requested_at: dt.datetime
+    finished_at: dt.datetime | None
+    event_count: int
+    read_model_cents: int
+    events_cents: int
+    differing_kinds: tuple[str, ...]
+
+    @property
+    def agrees(self) -> bool:
+        return self.read_model_cents == self.events_cents and not self.differing_kinds
+
+
+def label_of(kind: str) -> str:
+    """Return what people call a kind; a kind that is not known any more is called by its name."""
+    return LABELS[UsageKind(kind)] if kind in set(UsageKind) else kind.replace("_", " ").capitalize()

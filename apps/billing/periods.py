@@ -1,24 +1,28 @@
-"""Monthly periods that tile time without gap or overlap, whatever day a subscription began."""
+"""Monthly periods that tile time without gap or overlap, whatever the zone and the day they are counted from."""
 
 import calendar
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 from apps.billing.contracts import Period
 
 BUCKET_S = 15 * 60
 
 
-def period_at(anchor: dt.date, moment: dt.datetime) -> Period:
-    """Return the period that contains `moment`, counted in whole months from the anchor.
+def period_at(anchor: dt.date, moment: dt.datetime, zone: str = "UTC") -> Period:
+    """Return the period that contains `moment`: whole months from the anchor, from midnight to midnight there.
 
     Each boundary is derived from the anchor itself: from the 31st it is the last day of a short
     month and the 31st again after it, where adding a month to the previous boundary would drift.
+    A midnight that a zone skips is the moment at which it does; of two, the first counts.
     """
-    day = moment.astimezone(dt.UTC).date()
+    day = moment.astimezone(ZoneInfo(zone)).date()
     months = (day.year - anchor.year) * 12 + day.month - anchor.month
-    if _boundary(anchor, months) > day:
+    while _boundary(anchor, months, zone) > moment:
         months -= 1
-    return Period(_midnight(_boundary(anchor, months)), _midnight(_boundary(anchor, months + 1)))
+    while _boundary(anchor, months + 1, zone) <= moment:
+        months += 1
+    return Period(_boundary(anchor, months, zone), _boundary(anchor, months + 1, zone))
 
 
 def bucket_start(moment: dt.datetime) -> dt.datetime:
@@ -27,11 +31,8 @@ def bucket_start(moment: dt.datetime) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds - seconds % BUCKET_S, dt.UTC)
 
 
-def _boundary(anchor: dt.date, months: int) -> dt.date:
+def _boundary(anchor: dt.date, months: int, zone: str) -> dt.datetime:
     years, month0 = divmod(anchor.month - 1 + months, 12)
     year, month = anchor.year + years, month0 + 1
-    return dt.date(year, month, min(anchor.day, calendar.monthrange(year, month)[1]))
-
-
-def _midnight(day: dt.date) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time(), dt.UTC)
+    day = min(anchor.day, calendar.monthrange(year, month)[1])
+    return dt.datetime(year, month, day, tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
