@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from uuid import UUID
 
+import structlog
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown
 
 from apps.accounts import services as accounts
 from apps.analytics import services as analytics
+from apps.billing import selectors as billing_selectors
+from apps.billing import services as billing
 from apps.events import outbox
 from apps.gateway.idempotency import purge_records
 from apps.ingestion import services as ingestion
@@ -20,6 +24,7 @@ from workers.sweeper import Sweeper
 
 IDEMPOTENCY_KEPT = dt.timedelta(days=2)
 _sweeper = Sweeper()
+log = structlog.get_logger(__name__)
 
 
 @shared_task(name="workers.tasks.execute_run")
@@ -65,6 +70,39 @@ def settle_silences() -> None:
 def ensure_partitions() -> None:
     """Make the partitions of the months to come."""
     analytics.ensure_partitions()
+
+
+@shared_task(name="workers.tasks.finalise_invoices")
+def finalise_invoices() -> None:
+    """Finalise the invoices of periods that have ended; one company's trouble keeps no other waiting."""
+    _for_each(billing_selectors.list_tenants_to_bill(), billing.finalise_invoices)
+
+
+@shared_task(name="workers.tasks.check_draft")
+def check_draft(tenant_id: str) -> None:
+    """Compute one company's draft from the raw events, because somebody asked."""
+    billing.check_draft(tenant=get_tenant(tenant_id=UUID(tenant_id)), only_if_asked=True)
+
+
+@shared_task(name="workers.tasks.check_billing")
+def check_billing() -> None:
+    """Compare every draft with the raw events."""
+    _for_each(billing_selectors.list_billed_tenants(), billing.check_draft)
+
+
+@shared_task(name="workers.tasks.check_quotas")
+def check_quotas() -> None:
+    """Raise the quota alerts that nobody saw when the usage was counted, and mail those that were not."""
+    _for_each(billing_selectors.list_billed_tenants(), billing.check_quotas)
+    _for_each(billing_selectors.list_billed_tenants(), billing.mail_quota_alerts)
+
+
+def _for_each(tenant_ids: list[UUID], act: Callable[..., object]) -> None:
+    for tenant_id in tenant_ids:
+        try:
+            act(tenant=get_tenant(tenant_id=tenant_id))
+        except Exception:
+            log.exception("job_failed_for_tenant", tenant_id=str(tenant_id), job=act.__name__)
 
 
 @shared_task(name="workers.tasks.purge")

@@ -98,7 +98,7 @@ class DailyUsage:
 
 @dataclass(frozen=True)
 class Tier:
-    """Units above the first `starts_after`, up to the next tier, cost `unit_price` each; those before the first are free."""
+    """Units above the first `starts_after`, up to the next tier, cost `unit_price` each."""
 
     starts_after: int
     unit_price: Decimal

@@ -11,17 +11,25 @@ from apps.billing.contracts import UsageKind
 from apps.billing.metrics import BILLING_USAGE
 from apps.billing.periods import bucket_start
 from apps.billing.services import record_usage, subscribe_tenant
+from apps.billing.services.alerts import note_usage
+from apps.billing.sums import lock_usage
 from apps.events.contracts import DomainEvent, Envelope
 from apps.tenants.context import current_tenant
 from apps.tenants.events import TenantProvisioned
 
 # One statement, so that a repeated event can never reach its bucket: no fresh row, nothing added.
+# Whoever closes a period holds the lock alone, so the account read here says which periods are cut off.
 PROJECT_SQL = """
-WITH fresh AS (
+WITH account AS (
+  SELECT max(open_from) AS open_from, max(stored_until) AS stored_until FROM billing_billingaccount
+  WHERE tenant_id = %(tenant_id)s
+), fresh AS (
   INSERT INTO billing_usageevent
-    (id, kind, quantity, source_id, run_id, conversation_id, occurred_at, detail, created_at)
-  VALUES (%(id)s, %(kind)s, %(quantity)s, %(source_id)s, %(run_id)s, %(conversation_id)s,
-          %(occurred_at)s, %(detail)s::jsonb, statement_timestamp())
+    (id, kind, quantity, source_id, run_id, conversation_id, occurred_at, is_late, detail, created_at)
+  SELECT %(id)s, %(kind)s, %(quantity)s, %(source_id)s, %(run_id)s, %(conversation_id)s,
+         %(occurred_at)s, coalesce(%(occurred_at)s < open_from, false), %(detail)s::jsonb,
+         greatest(clock_timestamp(), stored_until + interval '1 microsecond')
+  FROM account
   ON CONFLICT (id) DO NOTHING
   RETURNING kind, quantity
 )
@@ -64,12 +72,16 @@ def on_usage_recorded(envelope: Envelope) -> None:
     kind, quantity = UsageKind(data["kind"]).value, int(data["quantity"])
     if quantity <= 0:
         raise ValueError(f"usage must be positive: {quantity}")
+    lock_usage(envelope.tenant_id, shared=True)
     with connection.cursor() as cursor:
         cursor.execute(PROJECT_SQL, _parameters(envelope, kind, quantity))
         is_fresh = cursor.rowcount > 0
     if is_fresh:
         count = BILLING_USAGE.labels(str(envelope.tenant_id), str(data.get("service", "aiaas")), kind).inc
         transaction.on_commit(lambda: count(quantity))
+        tenant = current_tenant()
+        assert tenant is not None
+        note_usage(tenant=tenant, kind=kind, quantity=quantity)
 
 
 def _parameters(
@@ -77,6 +89,7 @@ def _parameters(
 ) -> dict[str, str | int | UUID | datetime | None]:
     return {
         "id": envelope.id,
+        "tenant_id": envelope.tenant_id,
         "kind": kind,
         "quantity": quantity,
         "source_id": str(envelope.data["source_id"]),

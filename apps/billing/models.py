@@ -1,15 +1,20 @@
-"""Plans, who is on which, and what was used; all in the schema `public`."""
+"""Plans and their prices, who is on which, what was used and what it cost; all in the schema `public`."""
 
 from django.db import models
 from django.db.models import Q
 from uuid_utils.compat import uuid7
 
-from apps.billing.contracts import PlanView
+from apps.billing.contracts import LineType, PlanView, Tier, UsageKind
 from apps.tenants.orm import TenantModel
+
+KINDS = [(kind.value, kind.value) for kind in UsageKind]
 
 
 class Plan(models.Model):
-    """An offer: what a period costs, what it includes, how fast its tenants may call."""
+    """An offer: what a period costs, what it includes, how fast its tenants may call.
+
+    `price_cents` is the base fee of the newest price; only `publish_price` changes it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     code = models.SlugField(max_length=40, unique=True)
@@ -31,6 +36,9 @@ class Plan(models.Model):
             models.CheckConstraint(condition=Q(requests_per_minute__gte=1), name="plan_allows_requests"),
         ]
 
+    def __str__(self) -> str:
+        return self.name
+
     def view(self) -> PlanView:
         return PlanView(
             code=self.code,
@@ -43,11 +51,54 @@ class Plan(models.Model):
         )
 
 
+class PlanPrice(models.Model):
+    """One version of a plan's prices, never changed; it rates the periods that begin from `valid_from` on.
+
+    A custom one is for the subscriptions that name it only.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="prices")
+    version = models.PositiveIntegerField()
+    base_fee_cents = models.PositiveBigIntegerField()
+    valid_from = models.DateTimeField()
+    is_custom = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["plan", "version"], name="one_price_per_version")]
+
+    def __str__(self) -> str:
+        return f"{self.plan.name}, prices {self.version}"
+
+
+class PriceTier(models.Model):
+    """Units of a kind above the first `starts_after`, up to the next tier, cost `unit_price` each."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    price = models.ForeignKey(PlanPrice, on_delete=models.PROTECT, related_name="tiers")
+    kind = models.CharField(max_length=40, choices=KINDS)
+    starts_after = models.PositiveBigIntegerField(default=0)
+    unit_price = models.DecimalField(max_digits=24, decimal_places=12)
+
+    class Meta:
+        ordering = ("kind", "starts_after")
+        constraints = [
+            models.UniqueConstraint(fields=["price", "kind", "starts_after"], name="one_tier_per_start"),
+            models.CheckConstraint(condition=Q(unit_price__gte=0), name="unit_price_not_negative"),
+        ]
+
+    def view(self) -> Tier:
+        return Tier(self.starts_after, self.unit_price)
+
+
 class Subscription(TenantModel):
-    """The plan of a tenant; periods are counted in months from `anchor`."""
+    """The plan of a tenant; periods are counted in months from midnight of `anchor` in `time_zone`."""
 
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
+    price = models.ForeignKey(PlanPrice, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     anchor = models.DateField()
+    time_zone = models.CharField(max_length=64, default="UTC")
     ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -59,7 +110,11 @@ class Subscription(TenantModel):
 
 
 class UsageEvent(TenantModel):
-    """One thing used, never changed; the primary key is the event's id, so a repeat finds itself."""
+    """One thing used, never changed; the primary key is the event's id, so a repeat finds itself.
+
+    `created_at` is when it was stored, by the database's clock. `is_late` says that its period's invoice
+    had been cut off by then, so that the next invoice bills it.
+    """
 
     id = models.UUIDField(primary_key=True, editable=False)
     kind = models.CharField(max_length=40)
@@ -68,10 +123,14 @@ class UsageEvent(TenantModel):
     run_id = models.UUIDField(null=True, blank=True)
     conversation_id = models.UUIDField(null=True, blank=True)
     occurred_at = models.DateTimeField()
+    is_late = models.BooleanField(default=False, db_default=False)
     detail = models.JSONField(default=dict, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["tenant_id", "occurred_at"], name="usage_event_by_time")]
+        indexes = [
+            models.Index(fields=["tenant_id", "occurred_at"], name="usage_event_by_time"),
+            models.Index(fields=["tenant_id", "created_at"], condition=Q(is_late=True), name="late_usage"),
+        ]
 
 
 class UsageBucket(TenantModel):
@@ -85,3 +144,119 @@ class UsageBucket(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["tenant_id", "kind", "starts_at"], name="one_usage_bucket"),
         ]
+        indexes = [models.Index(fields=["tenant_id", "starts_at"], name="usage_bucket_by_time")]
+
+
+class BillingAccount(TenantModel):
+    """How far a tenant is billed: its open period, the last cut-off and the last invoice's number."""
+
+    open_from = models.DateTimeField()
+    closes_at = models.DateTimeField(db_index=True)
+    stored_until = models.DateTimeField(null=True)
+    last_number = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant_id"], name="one_billing_account")]
+
+
+class Invoice(TenantModel):
+    """What a tenant owes for a period. While it closes its cut-offs are fixed; final, it stays.
+
+    Its input is every event of the period that was stored until `stored_until`, and every late one of
+    earlier periods that was stored between `stored_after` and `stored_until`.
+    """
+
+    class Status(models.TextChoices):
+        CLOSING = "closing"
+        FINAL = "final"
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.CLOSING)
+    number = models.PositiveIntegerField(null=True, blank=True)  # gapless for each tenant, from 1
+    number_text = models.CharField(max_length=60, blank=True)
+    plan_name = models.CharField(max_length=100, blank=True)
+    price = models.ForeignKey(PlanPrice, on_delete=models.PROTECT, null=True, related_name="+")
+    currency = models.CharField(max_length=3, blank=True)
+    time_zone = models.CharField(max_length=64)
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    stored_after = models.DateTimeField(null=True)
+    stored_until = models.DateTimeField()
+    event_count = models.PositiveBigIntegerField(default=0)
+    checksum = models.CharField(max_length=64, blank=True)
+    total_cents = models.BigIntegerField(default=0)
+    finalised_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "period_start"], name="one_invoice_per_period"),
+            models.UniqueConstraint(fields=["tenant_id", "number"], name="one_invoice_per_number"),
+            models.CheckConstraint(
+                condition=Q(period_end__gt=models.F("period_start")), name="period_runs_on"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="closing") | Q(number__isnull=False, finalised_at__isnull=False),
+                name="final_invoice_is_numbered",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant_id", "-period_end"], name="invoice_by_period"),
+            models.Index(fields=["status"], condition=Q(status="closing"), name="invoice_closing"),
+        ]
+
+
+class InvoiceLine(TenantModel):
+    """A line of a final invoice, never changed; `amount` is exact, `amount_cents` what is owed."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
+    position = models.PositiveIntegerField()
+    type = models.CharField(max_length=20, choices=[(kind.value, kind.value) for kind in LineType])
+    kind = models.CharField(max_length=40, blank=True)
+    description = models.CharField(max_length=200)
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    price = models.ForeignKey(PlanPrice, on_delete=models.PROTECT, related_name="+")
+    quantity = models.PositiveBigIntegerField()
+    amount = models.DecimalField(max_digits=24, decimal_places=12)
+    amount_cents = models.BigIntegerField()
+    shares = models.JSONField(default=list)  # [[units, unit price, exact amount]] by tier
+
+    class Meta:
+        ordering = ("position",)
+        constraints = [models.UniqueConstraint(fields=["invoice", "position"], name="one_line_per_position")]
+        indexes = [models.Index(fields=["tenant_id", "period_start", "kind"], name="line_by_usage")]
+
+
+class QuotaAlert(TenantModel):
+    """A quota passed a share of its limit in a period: once, whoever saw it."""
+
+    kind = models.CharField(max_length=40)
+    period_start = models.DateTimeField()
+    threshold_percent = models.PositiveSmallIntegerField()
+    used = models.PositiveBigIntegerField()
+    limit = models.PositiveBigIntegerField()
+    mailed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "kind", "period_start", "threshold_percent"], name="one_quota_alert"
+            )
+        ]
+
+
+class DraftCheck(TenantModel):
+    """The draft computed from the raw events beside the one from the read model, by a worker."""
+
+    finished_at = models.DateTimeField(null=True)
+    event_count = models.PositiveBigIntegerField(default=0)
+    read_model_cents = models.BigIntegerField(default=0)
+    events_cents = models.BigIntegerField(default=0)
+    differing_kinds = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id"], condition=Q(finished_at__isnull=True), name="one_waiting_draft_check"
+            )
+        ]
+        indexes = [models.Index(fields=["tenant_id", "-created_at"], name="draft_check_by_time")]

@@ -1,18 +1,12 @@
-"""Record usage and decide who is on which plan."""
+"""Record usage."""
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
-from apps.billing.contracts import SubscriptionView, UsageKind
+from apps.billing.contracts import UsageKind
 from apps.billing.events import UsageRecorded
-from apps.billing.models import Plan, Subscription
-from apps.billing.selectors import get_subscription
 from apps.events.services import publish
-from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
@@ -69,24 +63,3 @@ def record_usages(
             events.append(event)
     with in_tenant(tenant):
         publish(*events)
-
-
-def subscribe_tenant(*, tenant: TenantRef, plan_code: str, anchor: dt.date | None = None) -> SubscriptionView:
-    """Put a tenant on a plan from now on; the period's anchor stays when the plan only changes.
-
-    Raises NotFoundError for a code that is no plan. Already on it: changes nothing.
-    """
-    with in_tenant(tenant):
-        plan = Plan.objects.filter(code=plan_code).first()
-        if plan is None:
-            offers = ", ".join(Plan.objects.order_by("price_cents").values_list("code", flat=True))
-            raise NotFoundError(f"There is no plan {plan_code!r}; choose one of {offers}.")
-        current = Subscription.objects.select_for_update().filter(ended_at__isnull=True).first()
-        if current is None or current.plan_id != plan.id:
-            now = timezone.now()
-            if current is not None:
-                current.ended_at = now
-                current.save(update_fields=["ended_at"])
-            kept = current.anchor if current else now.date()
-            Subscription.objects.create(plan=plan, anchor=anchor or kept)
-        return get_subscription(tenant=tenant)

@@ -1,0 +1,41 @@
+"""Read plans, usage, quotas and invoices."""
+
+from apps.billing.selectors.invoices import (
+    final_invoices,
+    get_draft,
+    get_invoice,
+    get_last_check,
+    list_billed_tenants,
+    list_tenants_to_bill,
+    rate_again,
+    view_of,
+)
+from apps.billing.selectors.usage import (
+    get_plan,
+    get_quota,
+    get_subscription,
+    get_usage,
+    list_periods,
+    list_plans,
+    list_quota_alerts,
+    list_quotas,
+)
+
+__all__ = [
+    "final_invoices",
+    "get_draft",
+    "get_invoice",
+    "get_last_check",
+    "get_plan",
+    "get_quota",
+    "get_subscription",
+    "get_usage",
+    "list_billed_tenants",
+    "list_periods",
+    "list_plans",
+    "list_quota_alerts",
+    "list_quotas",
+    "list_tenants_to_bill",
+    "rate_again",
+    "view_of",
+]

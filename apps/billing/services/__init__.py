@@ -1,0 +1,21 @@
+"""Record usage, decide who is on which plan, bill."""
+
+from apps.billing.services.alerts import check_quotas, forget_distances, mail_quota_alerts
+from apps.billing.services.checks import check_draft, request_draft_check
+from apps.billing.services.invoices import finalise_invoices
+from apps.billing.services.subscriptions import begin_billing_on, publish_price, subscribe_tenant
+from apps.billing.services.usage import record_usage, record_usages
+
+__all__ = [
+    "begin_billing_on",
+    "check_draft",
+    "check_quotas",
+    "finalise_invoices",
+    "forget_distances",
+    "mail_quota_alerts",
+    "publish_price",
+    "record_usage",
+    "record_usages",
+    "request_draft_check",
+    "subscribe_tenant",
+]

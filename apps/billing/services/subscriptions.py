@@ -1,0 +1,136 @@
+"""Decide who is on which plan, and what a plan costs."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.billing.contracts import SubscriptionView, Tier, UsageKind
+from apps.billing.models import BillingAccount, Invoice, Plan, PlanPrice, PriceTier, Subscription
+from apps.billing.periods import period_at
+from apps.billing.selectors.usage import get_subscription
+from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+from apps.tenants.selectors import get_time_zone
+
+
+def subscribe_tenant(*, tenant: TenantRef, plan_code: str, anchor: dt.date | None = None) -> SubscriptionView:
+    """Put a tenant on a plan from now on; the period's anchor stays when the plan only changes.
+
+    Raises NotFoundError for a code that is no plan, ConflictError for one in another currency. Already on
+    it: changes nothing.
+    """
+    with in_tenant(tenant):
+        plan = _find_plan(plan_code)
+        current = (
+            Subscription.objects.select_for_update(of=("self",))
+            .select_related("plan")
+            .filter(ended_at__isnull=True)
+            .first()
+        )
+        if current is None or current.plan_id != plan.id:
+            _begin(tenant, plan, current, anchor)
+        return get_subscription(tenant=tenant)
+
+
+def begin_billing_on(*, tenant: TenantRef, day: dt.date) -> None:
+    """Bill a tenant from an earlier day on, for one that was with us before; the day becomes its anchor.
+
+    Raises ConflictError once it has an invoice.
+    """
+    with in_tenant(tenant):
+        account = BillingAccount.objects.select_for_update().get()
+        if Invoice.objects.exists():
+            raise ConflictError("This company has been invoiced already, so its billing began before.")
+        Subscription.objects.filter(ended_at__isnull=False).delete()  # none of them was billed
+        current = Subscription.objects.get(ended_at__isnull=True)
+        current.anchor = day
+        current.save(update_fields=["anchor"])
+        _move_account(account, current, dt.datetime.combine(day, dt.time(12), ZoneInfo(current.time_zone)))
+
+
+def publish_price(
+    *,
+    plan_code: str,
+    base_fee_cents: int,
+    tiers: Mapping[str, Sequence[Tier]],
+    valid_from: dt.datetime | None = None,
+    for_tenant: TenantRef | None = None,
+) -> int:
+    """Add a version to a plan's prices and return its number; it rates the periods that begin from then on.
+
+    `for_tenant` makes it a price of that tenant's subscription only. Raises NotFoundError, InvalidInput.
+    """
+    _check_prices(base_fee_cents, tiers)
+    with in_tenant(for_tenant) if for_tenant else transaction.atomic():
+        plan = _find_plan(plan_code)
+        Plan.objects.select_for_update().get(id=plan.id)
+        newest = plan.prices.order_by("-version").first()
+        price = PlanPrice.objects.create(
+            plan=plan,
+            version=newest.version + 1 if newest else 1,
+            base_fee_cents=base_fee_cents,
+            valid_from=valid_from or timezone.now(),
+            is_custom=for_tenant is not None,
+        )
+        PriceTier.objects.bulk_create(
+            PriceTier(price=price, kind=kind, starts_after=tier.starts_after, unit_price=tier.unit_price)
+            for kind, steps in tiers.items()
+            for tier in steps
+        )
+        if for_tenant is None:
+            Plan.objects.filter(id=plan.id).update(price_cents=base_fee_cents)
+        elif not Subscription.objects.filter(ended_at__isnull=True, plan=plan).update(price=price):
+            raise ConflictError("This company is not on that plan.")
+    return price.version
+
+
+def _find_plan(code: str) -> Plan:
+    plan = Plan.objects.filter(code=code).first()
+    if plan is None:
+        offers = ", ".join(Plan.objects.order_by("price_cents").values_list("code", flat=True))
+        raise NotFoundError(f"There is no plan {code!r}; choose one of {offers}.")
+    return plan
+
+
+def _begin(tenant: TenantRef, plan: Plan, current: Subscription | None, anchor: dt.date | None) -> None:
+    now = timezone.now()
+    if current is not None:
+        if current.plan.currency != plan.currency:
+            raise ConflictError(
+                f"This company is billed in {current.plan.currency}; that plan is in {plan.currency}."
+            )
+        current.ended_at = now
+        current.save(update_fields=["ended_at"])
+    zone = current.time_zone if current else get_time_zone(tenant=tenant)
+    kept = current.anchor if current else now.astimezone(ZoneInfo(zone)).date()
+    made = Subscription.objects.create(plan=plan, anchor=anchor or kept, time_zone=zone)
+    if current is None or anchor:
+        account, _ = BillingAccount.objects.get_or_create(defaults={"open_from": now, "closes_at": now})
+        if not Invoice.objects.exists():
+            _move_account(account, made, now)
+
+
+def _move_account(account: BillingAccount, subscription: Subscription, moment: dt.datetime) -> None:
+    period = period_at(subscription.anchor, moment, subscription.time_zone)
+    account.open_from, account.closes_at = period.start, period.end
+    account.save(update_fields=["open_from", "closes_at"])
+
+
+def _check_prices(base_fee_cents: int, tiers: Mapping[str, Sequence[Tier]]) -> None:
+    errors: dict[str, list[str]] = {}
+    if base_fee_cents < 0:
+        errors["base_fee_cents"] = ["Give 0 or more."]
+    for kind, steps in tiers.items():
+        starts = [tier.starts_after for tier in steps]
+        if kind not in set(UsageKind):
+            errors["tiers"] = [f"{kind!r} is not metered."]
+        elif len(set(starts)) < len(starts) or min(starts, default=0) < 0:
+            errors["tiers"] = [f"The tiers of {kind} must begin at different amounts from 0 up."]
+        elif any(not tier.unit_price.is_finite() or tier.unit_price < 0 for tier in steps):
+            errors["tiers"] = [f"The unit prices of {kind} must be 0 or more."]
+    if errors:
+        raise InvalidInput(errors)
