@@ -20,6 +20,9 @@ PLATFORM_TASKS = {
     "workers.tasks.settle_silences",
     "workers.tasks.sweep",
     "workers.tasks.sweep_sign_ups",
+    "workers.tasks.check_billing",
+    "workers.tasks.check_quotas",
+    "workers.tasks.finalise_invoices",
 }
 
 
