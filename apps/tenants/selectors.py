@@ -115,12 +115,6 @@ def list_time_zones() -> list[tuple[str, str]]:
     return [(name, name.replace("_", " ")) for name in sorted(available_timezones())]
 
 
-def get_time_zone(*, tenant: TenantRef) -> str:
-    """Return the IANA zone in which a tenant's days and billing periods begin."""
-    with in_tenant(tenant):
-        return Tenant.objects.values_list("time_zone", flat=True).get(id=tenant.id)
-
-
 def list_owner_emails(*, tenant: TenantRef) -> list[str]:
     """Return the addresses of a tenant's owners."""
     with in_tenant(tenant):
