@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("app/", include("apps.analytics.pages")),
     path("app/", include("apps.tenants.pages")),
+    path("app/", include("apps.orchestration.pages")),
     path("app/", include("apps.crm.pages")),
     path("app/", include("apps.accounts.pages")),
     path("app/", include("apps.ingestion.pages")),

@@ -14,10 +14,13 @@ from apps.conversations import services as conversations
 from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.models import QuestionGroup
 from apps.ingestion.services import add_document
+from apps.orchestration.definitions.services import save_draft
+from apps.orchestration.services import start_run
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.members import invite_member
 from apps.tenants.models import Membership
+from tests.isolation.test_urls import WORKFLOW
 from tests.pages import log_in, member_of
 
 
@@ -31,6 +34,10 @@ def make_conversation(tenant: TenantRef) -> object:
 
 # How to make one thing that a page shows, by the route's start; the id is what its URL carries.
 MAKERS: dict[str, Callable[[TenantRef], object]] = {
+    "app/workflows/w": lambda t: save_draft(tenant=t, source=WORKFLOW).workflow,
+    "app/runs": lambda t: (
+        start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
+    ),
     "app/customers": lambda t: create_customer(tenant=t, name="Theirs").id,
     "app/orders": lambda t: create_order(tenant=t, number=uuid.uuid4().hex[:8], total_cents=100, items=[]).id,
     "app/leads": lambda t: (

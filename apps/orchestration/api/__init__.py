@@ -5,10 +5,10 @@ from django.urls import path
 from apps.orchestration.api import runs, tools, workflows
 
 urlpatterns = [
-    path("workflows", workflows.WorkflowsView.as_view(), name="workflows"),
+    path("workflows", workflows.WorkflowsView.as_view(), name="api-workflows"),
     path("workflows/validate", workflows.ValidateView.as_view(), name="workflows-validate"),
     path("workflows/schema", workflows.LanguageView.as_view(), name="workflows-schema"),
-    path("workflows/<str:name>", workflows.WorkflowView.as_view(), name="workflow"),
+    path("workflows/<str:name>", workflows.WorkflowView.as_view(), name="api-workflow"),
     path("workflows/<str:name>/versions", workflows.VersionsView.as_view(), name="workflow-versions"),
     path(
         "workflows/<str:name>/versions/<int:number>", workflows.VersionView.as_view(), name="workflow-version"
@@ -17,8 +17,8 @@ urlpatterns = [
     path("workflows/<str:name>/rollback", workflows.RollBackView.as_view(), name="workflow-rollback"),
     path("tools", tools.ToolsView.as_view(), name="tools"),
     path("tools/<str:name>", tools.ToolView.as_view(), name="tool"),
-    path("runs", runs.RunsView.as_view(), name="runs"),
-    path("runs/<uuid:run_id>", runs.RunView.as_view(), name="run"),
+    path("runs", runs.RunsView.as_view(), name="api-runs"),
+    path("runs/<uuid:run_id>", runs.RunView.as_view(), name="api-run"),
     path("runs/<uuid:run_id>/events", runs.RunEventsView.as_view(), name="run-events"),
     path("runs/<uuid:run_id>/cancel", runs.CancelView.as_view(), name="run-cancel"),
     path("runs/<uuid:run_id>/retry", runs.RetryView.as_view(), name="run-retry"),

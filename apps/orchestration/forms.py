@@ -1,0 +1,30 @@
+"""What members write into workflows and ask of runs."""
+
+from django import forms
+
+from apps.orchestration.contracts import RunStatus
+
+MAX_SOURCE_CHARS = 65_536
+STATUSES = [("", "All"), *((status.value, status.value.replace("_", " ").title()) for status in RunStatus)]
+
+
+class SourceForm(forms.Form):
+    """`base` is the hash of what the writer began from; another one meanwhile is a conflict."""
+
+    source = forms.CharField(
+        label="YAML",
+        max_length=MAX_SOURCE_CHARS,
+        strip=False,
+        widget=forms.Textarea({"rows": 28, "class": "code", "spellcheck": "false", "data-yaml": ""}),
+    )
+    base = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+
+
+class RunFilter(forms.Form):
+    status = forms.ChoiceField(choices=STATUSES, required=False)
+    workflow = forms.CharField(required=False, max_length=63)
+
+
+class OutcomeForm(forms.Form):
+    step = forms.CharField(max_length=63)
+    outcome = forms.ChoiceField(choices=[("done", "It was done"), ("not_done", "It was not done")])

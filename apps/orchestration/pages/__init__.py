@@ -1,0 +1,17 @@
+"""Pages of workflows and of their runs."""
+
+from django.urls import path
+
+from apps.orchestration.pages import runs, workflows
+
+urlpatterns = [
+    path("workflows/", workflows.show_workflows, name="workflows"),
+    path("workflows/new/", workflows.new_workflow, name="workflow_new"),
+    path("workflows/check/", workflows.check_source, name="workflow_check"),
+    path("workflows/w/<str:name>/", workflows.edit_workflow, name="workflow"),
+    path("workflows/w/<str:name>/versions/", workflows.show_versions, name="workflow_versions"),
+    path("workflows/w/<str:name>/publish/", workflows.publish, name="workflow_publish"),
+    path("runs/", runs.show_runs, name="runs"),
+    path("runs/<uuid:run_id>/", runs.show_run, name="run"),
+    path("runs/<uuid:run_id>/<str:action>/", runs.act, name="run_action"),
+]
