@@ -30,6 +30,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/invitations/", include("apps.tenants.pages.invitations")),
     path("admin/", admin.site.urls),
     path("app/", include("apps.analytics.pages")),
+    path("app/", include("apps.billing.pages")),
     path("app/", include("apps.tenants.pages")),
     path("app/", include("apps.orchestration.pages")),
     path("app/", include("apps.crm.pages")),

@@ -27,6 +27,7 @@ SHARED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django.contrib.sessions",
+    "django.contrib.humanize",
     "django.contrib.messages",
     "unfold.apps.BasicAppConfig",  # before the admin, whose templates it replaces
     "aiaas.staff.apps.StaffAdminConfig",

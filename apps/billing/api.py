@@ -2,18 +2,25 @@
 
 import datetime as dt
 from typing import Any
+from uuid import UUID
 
+from django.http import HttpResponse
 from django.urls import path
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.billing import selectors
-from apps.billing.contracts import UsageKind
+from apps.billing.adapters.pdf import draw_invoice
+from apps.billing.contracts import LineType, UsageKind
+from apps.billing.models import Invoice
+from apps.resilience.errors import NotFoundError
 from apps.tenants.contracts import TenantRef
+from apps.tenants.selectors import get_tenant_name
 
 MAX_DAYS = 400
 DEFAULT_DAYS = 30
@@ -148,7 +155,102 @@ class SubscriptionView(APIView):
         return Response(SubscriptionSerializer(selectors.get_subscription(tenant=request.tenant)).data)
 
 
+class ShareSerializer(serializers.Serializer[Any]):
+    quantity = serializers.IntegerField()
+    unit_price = serializers.DecimalField(max_digits=24, decimal_places=12)
+    amount = serializers.DecimalField(max_digits=24, decimal_places=12)
+
+
+class LineSerializer(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=[kind.value for kind in LineType])
+    kind = serializers.CharField(help_text="empty for the base fee")
+    description = serializers.CharField()
+    period = PeriodSerializer(help_text="late usage names the period that it belongs to")
+    quantity = serializers.IntegerField()
+    amount = serializers.DecimalField(max_digits=24, decimal_places=12, help_text="before rounding")
+    amount_cents = serializers.IntegerField()
+    price_version = serializers.IntegerField()
+    shares = ShareSerializer(many=True, help_text="how the quantity falls into the price's tiers")
+
+
+class InvoiceSummarySerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(allow_null=True, help_text="null for the draft")
+    number = serializers.CharField()
+    plan_name = serializers.CharField()
+    currency = serializers.CharField()
+    period = PeriodSerializer()
+    time_zone = serializers.CharField()
+    total_cents = serializers.IntegerField()
+    finalised_at = serializers.DateTimeField(allow_null=True)
+
+
+class InvoiceSerializer(InvoiceSummarySerializer):
+    stored_until = serializers.DateTimeField(allow_null=True, help_text="events stored later come next time")
+    event_count = serializers.IntegerField()
+    checksum = serializers.CharField()
+    lines = LineSerializer(many=True)
+
+
+class InvoicesView(generics.GenericAPIView):
+    """The final invoices, newest first."""
+
+    required_scopes = {"GET": "read:usage"}
+    serializer_class = InvoiceSummarySerializer
+    queryset = Invoice.objects.none()
+
+    @extend_schema(operation_id="invoices_list", tags=["billing"])
+    def get(self, request: TenantRequest) -> Response:
+        page = self.paginate_queryset(selectors.final_invoices()) or []
+        views = [selectors.view_of(invoice) for invoice in page]
+        return self.get_paginated_response(InvoiceSummarySerializer(views, many=True).data)
+
+
+class DraftInvoiceView(APIView):
+    """What the open period costs so far."""
+
+    required_scopes = {"GET": "read:usage"}
+
+    @extend_schema(operation_id="invoices_draft", responses=InvoiceSerializer, tags=["billing"])
+    def get(self, request: TenantRequest) -> Response:
+        draft = selectors.get_draft(tenant=request.tenant)
+        if draft is None:
+            raise NotFoundError("This company is on no plan, so there is no draft.")
+        return Response(InvoiceSerializer(draft).data)
+
+
+class InvoiceView(APIView):
+    """A final invoice with its lines."""
+
+    required_scopes = {"GET": "read:usage"}
+
+    @extend_schema(operation_id="invoices_retrieve", responses=InvoiceSerializer, tags=["billing"])
+    def get(self, request: TenantRequest, invoice_id: UUID) -> Response:
+        invoice = selectors.get_invoice(tenant=request.tenant, invoice_id=invoice_id)
+        return Response(InvoiceSerializer(invoice).data)
+
+
+class InvoicePdfView(APIView):
+    """A final invoice as PDF."""
+
+    required_scopes = {"GET": "read:usage"}
+
+    @extend_schema(
+        operation_id="invoices_pdf",
+        responses={(200, "application/pdf"): OpenApiTypes.BINARY},
+        tags=["billing"],
+    )
+    def get(self, request: TenantRequest, invoice_id: UUID) -> HttpResponse:
+        invoice = selectors.get_invoice(tenant=request.tenant, invoice_id=invoice_id)
+        content = draw_invoice(invoice, company=get_tenant_name(tenant=request.tenant))
+        headers = {"Content-Disposition": f'attachment; filename="{invoice.number}.pdf"'}
+        return HttpResponse(content, content_type="application/pdf", headers=headers)
+
+
 urlpatterns = [
+    path("invoices", InvoicesView.as_view()),
+    path("invoices/draft", DraftInvoiceView.as_view()),
+    path("invoices/<uuid:invoice_id>", InvoiceView.as_view()),
+    path("invoices/<uuid:invoice_id>.pdf", InvoicePdfView.as_view()),
     path("usage", UsageView.as_view()),
     path("quotas", QuotasView.as_view()),
     path("plans", PlansView.as_view()),

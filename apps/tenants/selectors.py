@@ -115,6 +115,12 @@ def list_time_zones() -> list[tuple[str, str]]:
     return [(name, name.replace("_", " ")) for name in sorted(available_timezones())]
 
 
+def get_tenant_name(*, tenant: TenantRef) -> str:
+    """Return what a company calls itself."""
+    with in_tenant(tenant):
+        return Tenant.objects.values_list("name", flat=True).get(id=tenant.id)
+
+
 def list_owner_emails(*, tenant: TenantRef) -> list[str]:
     """Return the addresses of a tenant's owners."""
     with in_tenant(tenant):

@@ -20,6 +20,7 @@ from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.members import invite_member
 from apps.tenants.models import Membership
+from tests.billing.invoices import make_invoice
 from tests.isolation.test_urls import WORKFLOW
 from tests.pages import log_in, member_of
 
@@ -38,6 +39,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/runs": lambda t: (
         start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
     ),
+    "app/invoices": make_invoice,
     "app/customers": lambda t: create_customer(tenant=t, name="Theirs").id,
     "app/orders": lambda t: create_order(tenant=t, number=uuid.uuid4().hex[:8], total_cents=100, items=[]).id,
     "app/leads": lambda t: (

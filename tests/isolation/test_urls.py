@@ -16,9 +16,11 @@ from apps.orchestration.services import start_run
 from apps.routing.services import create_intent
 from apps.tenants.contracts import TenantRef
 from apps.tenants.services import create_api_key
+from tests.billing.invoices import make_invoice
 
 # How to make one thing of each collection; the id is what its URLs carry.
 MAKERS: dict[str, Callable[[TenantRef], object]] = {
+    "invoices": make_invoice,
     "api-keys": lambda t: create_api_key(tenant=t, name="theirs", scopes=["api:read"]).key_id,
     "customers": lambda t: create_customer(tenant=t, name="Theirs").id,
     "orders": lambda t: (

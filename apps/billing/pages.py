@@ -1,0 +1,143 @@
+"""Usage and the bill."""
+
+import csv
+import datetime as dt
+from io import StringIO
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path
+
+from apps.billing import selectors, services
+from apps.billing.adapters.pdf import draw_invoice
+from apps.billing.chart import draw_days
+from apps.billing.contracts import DailyUsage, Period, label_of
+from apps.billing.forms import PeriodForm
+from apps.billing.invoice_table import list_rows, write_total
+from apps.billing.money import write_cents, write_period
+from apps.tenants.context import in_tenant
+from apps.tenants.dashboard import MemberRequest, member_page, notify
+from apps.tenants.paging import paginate
+
+ONE_DAY = dt.timedelta(days=1)
+
+
+@member_page(read="read:usage")
+def show_usage(request: MemberRequest) -> HttpResponse:
+    """Show the plan, the quotas, what is nearly spent, and the usage of a period."""
+    form, usage, days, zone = _usage_of(request)
+    kinds = list(dict.fromkeys(day.kind for day in usage))
+    subscription = selectors.get_subscription(tenant=request.tenant)
+    context = {
+        "form": form,
+        "plan": subscription.plan,
+        "price": write_cents(subscription.plan.price_cents, subscription.plan.currency),
+        "period": write_period(subscription.period, zone),
+        "time_zone": zone,
+        "quotas": selectors.list_quotas(tenant=request.tenant),
+        "alerts": selectors.list_quota_alerts(tenant=request.tenant),
+        "charts": [draw_days(kind, label_of(kind), usage, days) for kind in kinds],
+        "kinds": [label_of(kind) for kind in kinds],
+        "table": _table(usage, kinds),
+    }
+    return render(request, "billing/usage.html", context, status=422 if form.errors else 200)
+
+
+@member_page(read="read:usage")
+def export_usage(request: MemberRequest) -> HttpResponse:
+    """Give the usage of a period as CSV: day, kind, quantity."""
+    form, usage, _, _ = _usage_of(request)
+    if form.errors:
+        return redirect("usage")
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("date", "kind", "quantity"))
+    writer.writerows((day.date.isoformat(), day.kind, day.quantity) for day in usage)
+    name = f"usage-{form.chosen().start:%Y-%m-%d}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+@member_page(read="read:usage", write="write:usage")
+def show_invoices(request: MemberRequest) -> HttpResponse:
+    """Show the draft of the open period and the invoices that are final; POST has the draft checked."""
+    if request.method == "POST":
+        services.request_draft_check(tenant=request.tenant, actor=f"user:{request.user.id}")
+        notify(request, "A worker compares the draft with every usage event now. Reload to see the result.")
+        return redirect("invoices")
+    draft = selectors.get_draft(tenant=request.tenant)
+    found = paginate(selectors.final_invoices(), request.GET.get("cursor", ""), by="-number", size=24)
+    context = {
+        "draft": _described(draft) if draft else None,
+        "check": _check(request, draft.currency) if draft else None,
+        "may_check": request.principal.may("write:usage"),
+        "page": found,
+        "invoices": [_described(selectors.view_of(row)) for row in found.items],
+    }
+    return render(request, "billing/invoices.html", context)
+
+
+@member_page(read="read:usage")
+def show_invoice(request: MemberRequest, invoice_id: UUID) -> HttpResponse:
+    """Show a final invoice, ready to be printed."""
+    invoice = selectors.get_invoice(tenant=request.tenant, invoice_id=invoice_id)
+    context = _described(invoice) | {"company": request.membership.tenant_name}
+    return render(request, "billing/invoice.html", context)
+
+
+@member_page(read="read:usage")
+def download_invoice(request: MemberRequest, invoice_id: UUID) -> HttpResponse:
+    """Give a final invoice as PDF."""
+    invoice = selectors.get_invoice(tenant=request.tenant, invoice_id=invoice_id)
+    content = draw_invoice(invoice, company=request.membership.tenant_name)
+    headers = {"Content-Disposition": f'attachment; filename="{invoice.number}.pdf"'}
+    return HttpResponse(content, content_type="application/pdf", headers=headers)
+
+
+def _usage_of(request: MemberRequest) -> tuple[PeriodForm, list[DailyUsage], list[dt.date], str]:
+    zone = selectors.get_subscription(tenant=request.tenant).time_zone
+    periods = selectors.list_periods(tenant=request.tenant)
+    form = PeriodForm(request.GET, periods=periods, time_zone=zone)
+    period = form.chosen()
+    usage = selectors.get_usage(tenant=request.tenant, start=period.start, end=period.end, time_zone=zone)
+    return form, usage, _days(period, zone), zone
+
+
+def _days(period: Period, zone: str) -> list[dt.date]:
+    first = period.start.astimezone(ZoneInfo(zone)).date()
+    last = (period.end - dt.timedelta(microseconds=1)).astimezone(ZoneInfo(zone)).date()
+    return [first + ONE_DAY * place for place in range((last - first).days + 1)]
+
+
+def _table(usage: list[DailyUsage], kinds: list[str]) -> list[tuple[dt.date, list[int]]]:
+    days: dict[dt.date, dict[str, int]] = {}
+    for row in usage:
+        days.setdefault(row.date, {})[row.kind] = row.quantity
+    return [(day, [found.get(kind, 0) for kind in kinds]) for day, found in days.items()]
+
+
+def _described(invoice: Any) -> dict[str, Any]:
+    return {
+        "invoice": invoice,
+        "rows": list_rows(invoice),
+        "total": write_total(invoice),
+        "period": write_period(invoice.period, invoice.time_zone),
+    }
+
+
+def _check(request: MemberRequest, currency: str) -> dict[str, Any] | None:
+    with in_tenant(request.tenant):
+        check = selectors.get_last_check(tenant=request.tenant)
+    return {"found": check, "total": write_cents(check.events_cents, currency)} if check else None
+
+
+urlpatterns = [
+    path("usage/", show_usage, name="usage"),
+    path("usage/export/", export_usage, name="export_usage"),
+    path("invoices/", show_invoices, name="invoices"),
+    path("invoices/<uuid:invoice_id>/", show_invoice, name="invoice"),
+    path("invoices/<uuid:invoice_id>.pdf", download_invoice, name="invoice_pdf"),
+]
