@@ -58,7 +58,9 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
             tenant=t, conversation_id=make_conversation(t), reason="angry", effect_key=str(uuid.uuid4())
         ).id
     ),
-    "app/inbox/canned": lambda t: conversations.save_canned_reply(tenant=t, shortcut="hi", text="Hello").id,
+    "app/inbox/canned": lambda t: (
+        conversations.save_canned_reply(tenant=t, shortcut=f"hi{uuid.uuid4().hex[:6]}", text="Hello").id
+    ),
 }
 # A member's own doings: they concern no tenant's data.
 PERSONAL = {"app/choose-tenant/", "app/leave-tenant/"}
