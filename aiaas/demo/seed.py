@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.utils import timezone
 
 from aiaas.demo.companies import Company, order_fields, read_companies
 from aiaas.demo.credentials import demo_password, keep_api_key, read_api_keys
+from apps.billing.services import begin_billing_on, finalise_invoices
 from apps.crm.selectors import find_order
 from apps.crm.services import create_order, find_or_create_customer
 from apps.ingestion.contracts import DocumentStatus
 from apps.ingestion.services import add_document, process_document
-from apps.resilience.errors import NotFoundError
+from apps.resilience.errors import ConflictError, NotFoundError
 from apps.routing.services import warm_router
 from apps.tenants import selectors as tenants
 from apps.tenants.contracts import Role, TenantRef
@@ -20,6 +23,7 @@ from apps.tenants.services import add_member, create_api_key, provision_tenant, 
 
 Report = Callable[[str], None]
 API_KEY_NAME = "demo"
+BILLED_FOR = dt.timedelta(days=40)
 
 
 def seed_demo(report: Report) -> None:
@@ -37,6 +41,7 @@ def seed_demo(report: Report) -> None:
         _add_customers_and_orders(tenant, company)
         _add_knowledge(tenant, company, report)
         _add_people(tenant, company)
+        _bill_last_month(tenant)
         _issue_api_key(tenant)
         report(f"  {company.name}: {len(company.articles)} articles, {len(company.orders)} orders")
 
@@ -84,6 +89,13 @@ def _add_people(tenant: TenantRef, company: Company) -> None:
             name=person.name,
             password=demo_password(person.email),
         )
+
+
+def _bill_last_month(tenant: TenantRef) -> None:
+    """Let the company have been with us for some weeks, so that there is an invoice to look at."""
+    with suppress(ConflictError):  # an interrupted seeding has done it
+        begin_billing_on(tenant=tenant, day=(timezone.now() - BILLED_FOR).date())
+    finalise_invoices(tenant=tenant)
 
 
 def _issue_api_key(tenant: TenantRef) -> None:

@@ -8,11 +8,10 @@ from apps.billing.money import write_cents, write_period, write_unit_price
 
 @dataclass(frozen=True)
 class Row:
-    """A line; `notes` say how its quantity falls into the price's tiers."""
+    """A line; `notes` say which other period it belongs to, and how its quantity is priced."""
 
     description: str
     notes: tuple[str, ...]
-    period: str
     quantity: str
     amount: str
 
@@ -28,10 +27,10 @@ def write_total(invoice: InvoiceView) -> str:
 
 
 def _row(line: LineView, invoice: InvoiceView) -> Row:
+    when = () if line.period == invoice.period else (write_period(line.period, invoice.time_zone),)
     return Row(
         description=line.description,
-        notes=tuple(_note(share, invoice.currency) for share in line.shares),
-        period=write_period(line.period, invoice.time_zone),
+        notes=(*when, *(_note(share, invoice.currency) for share in line.shares)),
         quantity="" if line.type == LineType.BASE_FEE else f"{line.quantity:,}",
         amount=write_cents(line.amount_cents, invoice.currency),
     )

@@ -8,6 +8,7 @@ import pytest
 from aiaas.demo import seed
 from aiaas.demo.companies import Company, read_companies
 from aiaas.demo.credentials import demo_password, read_api_keys
+from apps.billing.selectors import list_periods
 from apps.crm.selectors import find_order
 from apps.ingestion.contracts import DocumentStatus
 from apps.ingestion.selectors import list_documents, search_knowledge
@@ -103,3 +104,11 @@ def test_an_interrupted_seeding_is_finished_by_the_next(
     seed_all(shop, monkeypatch)
     assert len(list_documents(tenant=tenant)) == 3
     assert authenticate_api_key(read_api_keys()["shop"]) is not None
+
+
+def test_each_company_has_an_invoice_to_look_at(
+    companies: list[Company], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed_all(companies, monkeypatch)
+    for company in companies:
+        assert len(list_periods(tenant=get_tenant(slug=company.slug))) == 2

@@ -21,7 +21,7 @@ STYLES = getSampleStyleSheet()
 TEXT, TITLE = STYLES["BodyText"], STYLES["Title"]
 RIGHT = ParagraphStyle("right", parent=TEXT, alignment=TA_RIGHT)
 SMALL = ParagraphStyle("small", parent=TEXT, fontSize=8, textColor=colors.HexColor("#5b625d"), leading=10)
-WIDTHS = [74 * mm, 50 * mm, 22 * mm, 28 * mm]
+WIDTHS = [110 * mm, 32 * mm, 32 * mm]
 LINES = TableStyle(
     [
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -66,18 +66,17 @@ def _head(invoice: InvoiceView, title: str, company: str) -> list[Any]:
 
 
 def _lines(invoice: InvoiceView) -> Table:
-    head = [Paragraph(f"<b>{name}</b>", TEXT) for name in ("Description", "Period")]
+    head = [Paragraph("<b>Description</b>", TEXT)]
     head += [Paragraph(f"<b>{name}</b>", RIGHT) for name in ("Quantity", "Amount")]
     rows = [
         [
             [Paragraph(escape(row.description), TEXT), *_small(row.notes)],
-            Paragraph(row.period, SMALL),
             Paragraph(row.quantity, RIGHT),
             Paragraph(row.amount, RIGHT),
         ]
         for row in list_rows(invoice)
     ]
-    total = [Paragraph("<b>Total</b>", TEXT), "", "", Paragraph(f"<b>{write_total(invoice)}</b>", RIGHT)]
+    total = [Paragraph("<b>Total</b>", TEXT), "", Paragraph(f"<b>{write_total(invoice)}</b>", RIGHT)]
     return Table([head, *rows, total], colWidths=WIDTHS, repeatRows=1, style=LINES)
 
 
