@@ -243,7 +243,8 @@
   // -- after each exchange
 
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.target.closest?.("#panel, .queue-list")) openedBy = event.target.id || "";
+    // Not what the panel fetches by itself, such as the suggestion.
+    if (event.target.matches?.("#panel form, .queue-list a")) openedBy = event.target.id;
   });
 
   document.addEventListener("htmx:afterRequest", (event) => {
