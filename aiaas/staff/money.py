@@ -27,6 +27,10 @@ class PlanAdmin(ModelAdmin):
     list_fullwidth = True
     compressed_fields = True
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Prices are versions, made by `publish_price`; changed here, no invoice would know."""
+        return ("price_cents", "currency") if obj else ()
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A plan is taken off sale, never deleted: subscriptions and invoices name it."""
         return False
