@@ -1,8 +1,12 @@
 """What members fill in about their company and themselves."""
 
+import datetime as dt
+
 from django import forms
+from django.utils import timezone
 
 from apps.tenants.contracts import Role
+from apps.tenants.permissions import THINGS
 from apps.tenants.selectors import list_time_zones
 
 ROLES = [
@@ -75,4 +79,49 @@ class AuditFilter(forms.Form):
     )
     until = forms.DateField(
         label="To", required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+    )
+
+
+VERBS = ("read", "write")
+SCOPES = [
+    ("Everything", [("api:read", "Read everything"), ("api:write", "Read and write everything")]),
+    *(
+        (
+            thing.replace("_", " ").capitalize().replace("Api", "API"),
+            [(f"{verb}:{thing}", verb.capitalize()) for verb in VERBS],
+        )
+        for thing in THINGS
+    ),
+]
+MAX_KEY_DAYS = 5 * 365
+
+
+class ApiKeyForm(forms.Form):
+    name = forms.CharField(max_length=100, help_text="Who or what uses it, such as: nightly order import.")
+    scopes = forms.MultipleChoiceField(
+        label="What it may do",
+        choices=SCOPES,
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Tick at least one."},
+    )
+    expires_on = forms.DateField(
+        label="Last day",
+        required=False,
+        widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
+        help_text="It works until the end of this day in UTC; without a day, until it is revoked.",
+    )
+
+    def clean_expires_on(self) -> dt.date | None:
+        day: dt.date | None = self.cleaned_data["expires_on"]
+        if day is not None and not 0 <= (day - timezone.now().date()).days <= MAX_KEY_DAYS:
+            raise forms.ValidationError("Choose a day from today on, at most five years ahead.")
+        return day
+
+
+class RotateKeyForm(forms.Form):
+    overlap_s = forms.TypedChoiceField(
+        label="The old key works for",
+        coerce=int,
+        choices=[(3600, "One hour"), (86_400, "One day"), (604_800, "Seven days"), (0, "Not a moment more")],
+        initial=86_400,
     )

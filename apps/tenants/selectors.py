@@ -7,6 +7,7 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from django.db import connections
+from django.db.models import QuerySet
 
 from apps.resilience.errors import NotAllowed, NotFoundError
 from apps.tenants.context import APP, OWNER, in_platform, in_tenant
@@ -154,6 +155,11 @@ def list_api_keys(*, tenant: TenantRef) -> list[ApiKey]:
     """Return the tenant's API keys, newest first."""
     with in_tenant(tenant):
         return list(ApiKey.objects.order_by("-created_at", "key_id"))
+
+
+def query_api_keys() -> QuerySet[ApiKey]:
+    """Choose the API keys, in the caller's transaction of their tenant."""
+    return ApiKey.objects.all()
 
 
 def list_audit_events(*, tenant: TenantRef, limit: int = 100) -> list[AuditEvent]:

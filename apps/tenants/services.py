@@ -128,10 +128,19 @@ def create_api_key(
 
 
 def revoke_api_key(*, tenant: TenantRef, key_id: str, actor: str = "platform") -> None:
-    """Revoke a key; every process honours that within a second. Raises NotFoundError."""
+    """Revoke a key; every process honours that within a second.
+
+    Again changes nothing. Raises NotFoundError.
+    """
     with in_tenant(tenant):
-        if not ApiKey.objects.filter(key_id=key_id).update(revoked_at=timezone.now()):
+        now = timezone.now()
+        key = ApiKey.objects.select_for_update().filter(key_id=key_id).first()
+        if key is None:
             raise NotFoundError(f"There is no API key {key_id!r}.")
+        if key.revoked_at is not None and key.revoked_at <= now:
+            return
+        key.revoked_at = now
+        key.save(update_fields=["revoked_at"])
         record_audit(tenant=tenant, actor=actor, action="api_key.revoked", target=key_id)
 
 

@@ -20,6 +20,7 @@ from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.members import invite_member
 from apps.tenants.models import Membership
+from apps.tenants.services import create_api_key
 from tests.billing.invoices import make_invoice
 from tests.isolation.test_urls import WORKFLOW
 from tests.pages import log_in, member_of
@@ -52,6 +53,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/team/invitations": lambda t: (
         invite_member(tenant=t, email="asked@x.example", role="viewer", actor="test")[0].id
     ),
+    "app/api-keys": lambda t: create_api_key(tenant=t, name="theirs", scopes=["api:read"]).key_id,
     "app/conversations": make_conversation,
     "app/inbox": lambda t: (
         conversations.open_escalation(

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from apps.tenants.pages.api_keys import drop_key, list_keys, renew_key
 from apps.tenants.pages.company import edit_profile, edit_settings, export_audit, list_audit
 from apps.tenants.pages.switching import choose_tenant, leave_tenant
 from apps.tenants.pages.team import (
@@ -20,6 +21,9 @@ urlpatterns = [
     path("team/members/<uuid:membership_id>/role/", change_member, name="change_role"),
     path("team/members/<uuid:membership_id>/remove/", drop_member, name="remove_member"),
     path("team/invitations/<uuid:invitation_id>/revoke/", drop_invitation, name="revoke_invitation"),
+    path("api-keys/", list_keys, name="api_keys"),
+    path("api-keys/<str:key_id>/rotate/", renew_key, name="rotate_api_key"),
+    path("api-keys/<str:key_id>/revoke/", drop_key, name="revoke_api_key"),
     path("settings/", edit_settings, name="settings"),
     path("profile/", edit_profile, name="profile"),
     path("audit/", list_audit, name="audit"),
