@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -29,10 +29,16 @@ def start(request: HttpRequest) -> HttpResponse:
     slugs = [membership.tenant.slug for membership in list_memberships(user_id=user_id)]
     if sign_up is not None and sign_up.status == SignUp.Status.DONE and sign_up.slug in slugs:
         request.session[SESSION_TENANT] = sign_up.slug
-        return redirect("first_steps")
+        return _go_on(request)
     if sign_up is None and slugs:
         return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
     return render(request, "accounts/start.html", {"sign_up": sign_up, "form": CompanyForm()})
+
+
+def _go_on(request: HttpRequest) -> HttpResponse:
+    if request.headers.get("HX-Request"):  # the waiting page polls: it must leave, not swallow the next one
+        return HttpResponse(status=204, headers={"HX-Redirect": reverse("first_steps")})
+    return redirect("first_steps")
 
 
 def _ask(request: HttpRequest, user_id: UUID, sign_up: SignUp | None) -> HttpResponse:

@@ -14,8 +14,11 @@ from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from aiaas.demo.companies import Company, order_fields, read_companies
+from apps.billing.models import UsageBucket
+from apps.billing.periods import bucket_start
 from apps.crm.services import create_order, find_or_create_customer
 from apps.ingestion.services import add_document, process_document
+from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.services import add_member, provision_tenant
 from tests.conftest import clone_database, drop_database, use_database
@@ -24,6 +27,7 @@ from tests.live import LiveDatabase
 from tests.product import Product, running
 
 ARTICLES = {"Returns and refunds", "Delivery outside the European Union", "Track your parcel"}
+FULL_OWNER = "owner@full.example"
 OWNER, PASSWORD = "owner@shop.example", "a long enough password"
 DOWNLOADS = (".csv", ".pdf", "export/")
 PATIENCE_MS = 30_000
@@ -89,6 +93,7 @@ def product(
     with django_db_blocker.unblock():
         use_database(name)
         shop = _open_shop()
+        _fill_up()
         pages = [address(route, shop) for route in sorted(PAGES) if _can_be_looked_at(route)]
         use_database(f"test_{settings.WORKER}")
     folder = tmp_path_factory.mktemp("journeys")
@@ -112,6 +117,14 @@ def _open_shop() -> TenantRef:
     _add_ada(tenant, company)
     add_person(tenant, OWNER, Role.OWNER, "Olga Owner")
     return tenant
+
+
+def _fill_up() -> None:
+    """Make a company whose plan takes no more messages."""
+    tenant = provision_tenant(slug="full", name="Full House")
+    add_person(tenant, FULL_OWNER, Role.OWNER, "Fay Full")
+    with in_tenant(tenant):
+        UsageBucket.objects.create(kind="message", starts_at=bucket_start(timezone.now()), quantity=2_000)
 
 
 def add_person(tenant: TenantRef, email: str, role: Role, name: str) -> None:
