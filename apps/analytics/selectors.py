@@ -17,10 +17,10 @@ from apps.tenants.selectors import get_time_zone
 
 GRANULARITIES = ("hour", "day", "week", "month")
 SUMS = f"""
-SELECT starts_at >= %s, date_trunc(%s, starts_at, %s), measure, sum(amount)::bigint
+SELECT width_bucket(starts_at, %s::timestamptz[]), measure, sum(amount)::bigint
 FROM {KpiBucket._meta.db_table}
 WHERE tenant_id = %s AND generation = %s AND starts_at >= %s AND starts_at < %s
-GROUP BY 1, 2, 3
+GROUP BY 1, 2
 """  # noqa: S608 - only our own table name
 ROWS: dict[str, Q] = {
     "all": Q(),
@@ -76,23 +76,24 @@ def span_of(*, tenant: TenantRef, first: dt.date, last: dt.date) -> Span:
 
 def read_kpis(*, tenant: TenantRef, span: Span, granularity: str = "day") -> KpiReport:
     """Return the KPIs of the conversations that began in a span; one query for it and the one before."""
+    edges = _steps(span, granularity)
     with in_tenant(tenant), connection.cursor() as cursor:
         generation = current_generation(tenant.id, lock=False)
-        how = (span.start, granularity, span.zone.key)
-        cursor.execute(SUMS, (*how, tenant.id, generation, span.before.start, span.end))
+        # Finding a step in a list of beginnings is much cheaper than truncating each row's time in a zone.
+        cursor.execute(SUMS, (edges, tenant.id, generation, span.before.start, span.end))
         rows = cursor.fetchall()
     now, before = Counter[str](), Counter[str]()
-    steps = {step: Counter[str]() for step in _steps(span, granularity)}
-    for is_now, step, name, amount in rows:
-        (now if is_now else before)[name] += amount
-        if is_now:
-            steps.setdefault(step, Counter())[name] += amount
+    steps: list[Counter[str]] = [Counter() for _ in edges]
+    for number, name, amount in rows:
+        (now if number else before)[name] += amount
+        if number:
+            steps[number - 1][name] += amount
     return KpiReport(
         span=span,
         granularity=granularity,
         values=compute(now),
         before=compute(before),
-        steps=[(step, compute(sums)) for step, sums in sorted(steps.items())],
+        steps=[(edge, compute(sums)) for edge, sums in zip(edges, steps, strict=True)],
         reasons=reasons(now),
     )
 
@@ -105,16 +106,14 @@ def list_rows(*, tenant: TenantRef, span: Span, rows: str) -> QuerySet[Conversat
 
 
 def _steps(span: Span, granularity: str) -> list[dt.datetime]:
-    """Return the starts of a span's steps, so that steps without conversations are there too."""
+    """Return the beginnings of a span's steps, the first one cut to the span's own beginning."""
     if granularity == "hour":
-        return []
+        hours = int((span.end - span.start) / dt.timedelta(hours=1))
+        return [span.start + dt.timedelta(hours=number) for number in range(hours)]
     day, last = (moment.astimezone(span.zone).date() for moment in (span.start, span.end))
     floors = set()
     while day < last:
-        floors.add(
-            {"week": day - dt.timedelta(days=day.weekday()), "month": day.replace(day=1)}.get(
-                granularity, day
-            )
-        )
+        monday, first = day - dt.timedelta(days=day.weekday()), day.replace(day=1)
+        floors.add({"week": monday, "month": first}.get(granularity, day))
         day += dt.timedelta(days=1)
-    return [midnight(floor, span.zone) for floor in sorted(floors)]
+    return [max(midnight(floor, span.zone), span.start) for floor in sorted(floors)]

@@ -1,0 +1,126 @@
+"""A complaint on its way from the widget through the inbox to a rating, by keyboard; and on a phone."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.journeys.conftest import BOOKKEEPING, PATIENCE_MS, log_in
+from tests.product import Product
+
+pytestmark = [pytest.mark.journey, pytest.mark.browser]
+COMPLAINT = "My storm lantern arrived broken and nobody answers me. I want to complain!"
+PICTURES = Path(settings.ROOT) / "docs" / "pictures"
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> None:
+    expect.set_options(timeout=PATIENCE_MS)
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep a screenshot for the guides, when SCREENSHOTS=1 asks for it."""
+    if os.environ.get("SCREENSHOTS") == "1":
+        PICTURES.mkdir(exist_ok=True)
+        page.screenshot(path=PICTURES / f"{name}.png")
+
+
+def complain(context: BrowserContext, product: Product, text: str = COMPLAINT) -> Page:
+    page = context.new_page()
+    page.goto(f"{product.url}/demo/shop/?guest")
+    page.get_by_role("button", name="Open chat").click()
+    page.get_by_label("Write a message").fill(text)
+    page.keyboard.press("Enter")
+    expect(page.locator("aiaas-chat").locator(".thread .msg.ai")).to_have_count(2)
+    return page
+
+
+def complaints_of(page: Page) -> list[str]:
+    heard: list[str] = []
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
+    return heard
+
+
+def test_a_complaint_is_served_by_keyboard_alone(browser: Browser, product: Product):
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_init_script(BOOKKEEPING)
+    agent = log_in(context, product)
+    heard = complaints_of(agent)
+    agent.keyboard.press("g")
+    agent.keyboard.press("i")
+    expect(agent.get_by_role("heading", name="Inbox")).to_be_visible()
+
+    customer = complain(browser.new_context(), product)
+    chat = customer.locator("aiaas-chat")
+    waiting = agent.get_by_role("link", name=re.compile("arrived broken"))
+    expect(waiting).to_be_visible()  # by itself
+    press = agent.keyboard.press
+    for _ in range(agent.locator(".queue-list a").count()):  # who waits longest comes first
+        press("j")
+    expect(waiting).to_be_focused()
+    press("Enter")
+    expect(agent.get_by_role("heading", name=re.compile("arrived broken"))).to_be_focused()
+    expect(agent.get_by_role("button", name="Claim")).to_be_visible()
+    press("c")
+    reply = agent.get_by_label("Reply", exact=True)
+    expect(reply).to_be_focused()
+    expect(chat.get_by_text("You are talking to our team")).to_be_visible()
+
+    customer.get_by_label("Write a message").press_sequentially("Hello?", delay=800)
+    expect(agent.get_by_text("is typing…")).to_be_visible()
+    customer.keyboard.press("Enter")
+    expect(agent.get_by_role("log").get_by_text("Hello?")).to_have_count(1)
+
+    press("Escape")
+    press("n")
+    agent.keyboard.type("Send a new one with express.")
+    press("Control+Enter")
+    expect(agent.get_by_role("log").get_by_text("Send a new one")).to_be_visible()
+    press("Escape")
+    press("r")
+    agent.keyboard.type("I am sorry! A new lantern leaves today.", delay=120)
+    picture(agent, "inbox")
+    press("Control+Enter")
+    expect(chat.get_by_text("A new lantern leaves today")).to_be_visible()
+    expect(reply).to_be_focused()
+    expect(reply).to_have_value("")
+    assert customer.get_by_text("express").count() == 0
+
+    press("Escape")
+    press("e")
+    agent.keyboard.type("Replacement sent")
+    press("Control+Enter")
+    expect(agent.get_by_text("Replacement sent")).to_be_visible()
+    customer.get_by_role("button", name="5 of 5").or_(chat.locator(".rating button").last).first.click()
+    expect(chat.get_by_text(re.compile("Thank", re.IGNORECASE)).first).to_be_visible()
+    agent.reload()
+    expect(agent.get_by_text("rated 5 of 5")).to_be_visible()
+    assert agent.evaluate("window.__kept.violations") == []
+    assert heard == []
+
+
+def test_an_agent_on_a_phone(browser: Browser, product: Product):
+    complain(browser.new_context(), product, "I am furious about my broken order, this is a complaint!")
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    agent = log_in(context, product)
+    heard = complaints_of(agent)
+    agent.goto(f"{product.url}/app/inbox/?show=unclaimed")
+    waiting = agent.get_by_role("link", name=re.compile("furious"))
+    expect(agent.locator("#panel")).to_be_hidden()
+    waiting.tap()
+    expect(waiting).to_be_hidden()  # list and conversation are separate views
+    agent.get_by_role("button", name="Claim").tap()
+    expect(agent.get_by_text("you have it")).to_be_visible()
+    agent.get_by_label("Reply", exact=True).fill("We will make it right.")
+    picture(agent, "inbox-phone")
+    agent.get_by_role("button", name="Send").tap()
+    expect(agent.get_by_role("log").get_by_text("We will make it right.")).to_be_visible()
+    wide = agent.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0
+    agent.get_by_role("link", name="Back to the queue").tap()
+    expect(agent.get_by_role("link", name=re.compile("^Unclaimed"))).to_be_visible()
+    assert heard == []
