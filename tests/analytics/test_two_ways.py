@@ -190,7 +190,7 @@ def assert_same(values: dict, expected: dict) -> None:
             assert abs(Fraction(mine) - theirs) <= Fraction(1, 2_000_000), kpi.key
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/St_Johns"])
 def test_read_models_and_raw_events_agree(acme: TenantRef, globex: TenantRef, seed: int, zone: str):
     dice = random.Random(seed)
