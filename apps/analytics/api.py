@@ -44,7 +44,7 @@ class KpiQuery(serializers.Serializer[Any]):
         return attrs
 
 
-class StepSerializer(serializers.Serializer[Any]):
+class KpiStepSerializer(serializers.Serializer[Any]):
     start = serializers.DateTimeField()
     values = serializers.DictField(child=serializers.CharField(allow_null=True))
 
@@ -60,7 +60,7 @@ class KpiSerializer(serializers.Serializer[Any]):
     )
     previous = serializers.DictField(child=serializers.CharField(allow_null=True))
     escalation_reasons = serializers.DictField(child=serializers.IntegerField())
-    steps = StepSerializer(many=True)
+    steps = KpiStepSerializer(many=True)
 
 
 class KpiView(APIView):
