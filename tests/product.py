@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ class Product:
         self.valkey, self.nats = ValkeyServer(folder), NatsServer(folder)
         self.valkey.start()
         self.nats.start()
-        self.port = _two_free_ports()
+        self.port = free_port(in_a_row=2)
         environment = {
             **os.environ,
             **live.environment(),
@@ -109,12 +108,3 @@ def wait_for(condition: Callable[[], Any], what: str, *, patience_s: float = PAT
 def _is_ready(child: Child) -> bool:
     assert child.exit_status() is None, f"{child.name} ended: {child.last_line()}"
     return child.is_ready()
-
-
-def _two_free_ports() -> int:
-
-    while True:
-        port = free_port()
-        with socket.socket() as probe:
-            if port < 65535 and probe.connect_ex(("127.0.0.1", port + 1)) != 0:
-                return port

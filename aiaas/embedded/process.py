@@ -1,6 +1,7 @@
 """One server process: starts it on a free loopback port, waits until it answers, stops it."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LOG_LIMIT_BYTES = 10_000_000
 PORT_ATTEMPTS = 5
+LOWEST_PORT, HIGHEST_PORT = 15_000, 32_000
 TELLING = ("FATAL", "[FTL]", "ddress already in use", "rror:")
 
 
@@ -24,12 +26,25 @@ class EmbeddedServerError(Exception):
     """An embedded server cannot run; the message is one line that says what to do."""
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
+def free_port(*, in_a_row: int = 1) -> int:
+    """Return the first of so many loopback ports in a row that nobody has now.
+
+    They lie below the range from which systems take ports for outgoing connections: one of those would hold
+    a port that seemed free a moment ago, or that of a server while it is restarted.
+    """
+    while True:
+        first = LOWEST_PORT + secrets.randbelow(HIGHEST_PORT - LOWEST_PORT - in_a_row)
+        if all(_is_free(port) for port in range(first, first + in_a_row)):
+            return first
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def guarded(

@@ -1,6 +1,7 @@
 """The embedded servers: their roles, their restarts, and what they say when they cannot run."""
 
 import os
+import secrets
 import signal
 import socket
 import stat
@@ -22,7 +23,7 @@ from aiaas.embedded import (
     unset_servers,
 )
 from aiaas.embedded import account as accounts
-from aiaas.embedded.process import free_port
+from aiaas.embedded.process import LOWEST_PORT, free_port
 from aiaas.embedded.servers import make_data_dir
 from aiaas.supervisor.prepared import fingerprint, is_prepared, mark_prepared
 
@@ -187,6 +188,18 @@ def test_nats_and_valkey_demand_their_passwords(data_dir: Path) -> None:
     finally:
         servers.stop()
     assert not any(server.is_alive() for server in servers.all)
+
+
+def test_a_free_port_is_none_that_an_outgoing_connection_may_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    ephemeral = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest = int(ephemeral.read_text().split()[0]) if ephemeral.exists() else 32_768
+    assert all(free_port(in_a_row=2) + 1 < lowest for _ in range(100))
+    taken = free_port(in_a_row=2)
+    offers = iter([taken, taken + 2])
+    monkeypatch.setattr(secrets, "randbelow", lambda limit: next(offers) - LOWEST_PORT)
+    with socket.socket() as neighbour:
+        neighbour.bind(("127.0.0.1", taken + 1))
+        assert free_port(in_a_row=2) == taken + 2
 
 
 def test_a_chosen_port_is_used(data_dir: Path) -> None:

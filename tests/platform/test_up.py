@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -108,26 +107,10 @@ def running(data: Path) -> list[psutil.Process]:
 
 @pytest.fixture(scope="module")
 def up(open_folder: Path) -> Iterator[Up]:
-    up = Up(open_folder / "data", free_port_pair())
+    up = Up(open_folder / "data", free_port(in_a_row=2))
     yield up
     up.close()
     assert running(up.data) == []
-
-
-def free_port_pair() -> int:
-    while True:
-        port = free_port()
-        if port < 65535 and port + 1 == _free_or_zero(port + 1):
-            return port
-
-
-def _free_or_zero(port: int) -> int:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return 0
-        return port
 
 
 def test_it_says_where_everything_is(up: Up) -> None:
@@ -137,7 +120,7 @@ def test_it_says_where_everything_is(up: Up) -> None:
 
 
 def test_a_second_one_on_the_same_data_is_told_to_go_elsewhere(up: Up) -> None:
-    complaint = failing("up", "--port", free_port_pair(), data=up.data)
+    complaint = failing("up", "--port", free_port(in_a_row=2), data=up.data)
 
     assert f"in use (process {up.process.pid}, http://localhost:{up.port})" in complaint
     assert "--data DIR --port N" in complaint
