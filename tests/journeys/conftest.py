@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -31,6 +31,7 @@ FULL_OWNER = "owner@full.example"
 OWNER, PASSWORD = "owner@shop.example", "a long enough password"
 DOWNLOADS = (".csv", ".pdf", "export/")
 PATIENCE_MS = 30_000
+LOG_LINES = 60
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -75,6 +76,18 @@ BOOKKEEPING = """
     kept.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
 })();
 """
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the processes had to say when a journey fails."""
+    report = yield
+    product = getattr(item, "funcargs", {}).get("product")
+    if report.failed and isinstance(product, Product):
+        for name in sorted(product.running):
+            last = product.log_of(name).splitlines()[-LOG_LINES:]
+            report.sections.append((f"log of {name}", "\n".join(last)))
+    return report
 
 
 def find_browser() -> str | None:
