@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
+
+HOOK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,17 @@ class StepDefinition:
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
+def hook_name(address: str) -> str:
+    """Name the endpoint that a trigger's address means: `/webhook/x`, `/hooks/x`, `/x` and `x` all mean x.
+
+    Any other address means none, so it is empty.
+    """
+    parts = [part for part in address.strip().lower().split("/") if part]
+    if len(parts) == 2 and parts[0] in ("webhook", "hooks"):
+        del parts[0]
+    return parts[0] if len(parts) == 1 and HOOK_NAME.fullmatch(parts[0]) else ""
+
+
 @dataclass(frozen=True)
 class TriggerDefinition:
     """What starts a run."""
@@ -91,6 +105,11 @@ class TriggerDefinition:
     type: str
     event: str = ""
     endpoint: str = ""
+
+    @property
+    def hook(self) -> str:
+        """Name the webhook endpoint that this listens to; empty when it is no webhook's trigger."""
+        return hook_name(self.endpoint) if self.type == "webhook" else ""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,21 @@ def list_started_by(*, tenant: TenantRef, event: str) -> list[WorkflowDefinition
         return [get_definition(tenant=tenant, digest=digest) for digest in digests]
 
 
+def list_hooked(*, tenant: TenantRef) -> dict[str, list[WorkflowDefinition]]:
+    """Return the published workflows that listen to webhook endpoints, by the endpoint's name."""
+    with in_tenant(tenant):
+        versions = WorkflowVersion.objects.filter(
+            state=VersionState.PUBLISHED, triggers__contains=[{"type": "webhook"}]
+        )
+        digests = versions.order_by("workflow__name").values_list("hash", flat=True)
+        hooked: dict[str, list[WorkflowDefinition]] = {}
+        for digest in digests:
+            definition = get_definition(tenant=tenant, digest=digest)
+            for name in sorted({trigger.hook for trigger in definition.triggers} - {""}):
+                hooked.setdefault(name, []).append(definition)
+        return hooked
+
+
 def list_workflows(*, tenant: TenantRef) -> list[WorkflowView]:
     """Return the tenant's workflows by name."""
     with in_tenant(tenant):

@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from apps.orchestration.definitions.contracts import Problem
+from apps.orchestration.definitions.contracts import Problem, hook_name
 from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.expressions import Hole, compile_expression, parse_text
 from apps.orchestration.definitions.language.schema import schema_problems
@@ -68,6 +68,9 @@ def _check_triggers(source: Source) -> Iterator[Problem]:
         if field and field not in trigger:
             message = f"a {trigger['type']} trigger needs `{field}`"
             yield source.problem(("triggers", index), message, f"add a line: {field}: …")
+        elif trigger["type"] == "webhook" and not hook_name(trigger["endpoint"]):
+            where, fix = ("triggers", index, "endpoint"), 'write "/webhook/" and the name of an endpoint'
+            yield source.problem(where, "no webhook endpoint can have this address", fix)
 
 
 def initial_variables(data: Mapping[str, Any]) -> Variables:
