@@ -19,6 +19,7 @@ from apps.gateway.idempotency import purge_records
 from apps.ingestion import services as ingestion
 from apps.ingestion.questions import group_questions
 from apps.orchestration import services as orchestration
+from apps.orchestration.hooks import services as hooks
 from apps.tenants.selectors import get_tenant, list_active_tenants
 from workers.sweeper import Sweeper
 
@@ -107,11 +108,12 @@ def _for_each(tenant_ids: list[UUID], act: Callable[..., object]) -> None:
 
 @shared_task(name="workers.tasks.purge")
 def purge() -> None:
-    """Delete events that no stream would hold any more, and answers to writes that nobody repeats."""
+    """Delete events that no stream would hold any more, and what nobody repeats or looks at any more."""
     outbox.purge_published()
     purge_records(older_than=IDEMPOTENCY_KEPT)
     for tenant in list_active_tenants():
         ingestion.purge_deleted_documents(tenant=tenant)
+        hooks.purge_deliveries(tenant=tenant)
 
 
 @worker_ready.connect

@@ -59,6 +59,7 @@ TENANT_APPS = [
     "apps.routing",
     "apps.conversations",
     "apps.orchestration.definitions",
+    "apps.orchestration.hooks",
 ]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 TENANT_DB_ALIAS = "owner"  # django-tenants makes and migrates schemas with the owner's connection
@@ -269,6 +270,7 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = ROOT / "static"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+HOOK_BODY_MAX_BYTES = 256 * 1024
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=32 * 1024 * 1024)
 
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)

@@ -62,7 +62,7 @@ class MembershipSerializer(serializers.Serializer[Any]):
 
 
 class MeSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=[kind.value for kind in PrincipalKind])
+    kind = serializers.ChoiceField(choices=[PrincipalKind.USER.value, PrincipalKind.API_KEY.value])
     id = serializers.CharField()
     name = serializers.CharField(allow_blank=True)
     tenant = TenantSerializer()

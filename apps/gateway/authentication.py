@@ -7,7 +7,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from apps.gateway.problems import CHALLENGE
+from apps.gateway.problems import CHALLENGE, HOOK_CHALLENGE, HOOKS_PREFIX
 from apps.tenants.contracts import Principal
 
 
@@ -21,7 +21,7 @@ class CredentialAuthentication(BaseAuthentication):
         return (principal, principal) if principal else None
 
     def authenticate_header(self, request: Request) -> str:
-        return CHALLENGE
+        return HOOK_CHALLENGE if request.path.startswith(HOOKS_PREFIX) else CHALLENGE
 
 
 class HasRequiredScope(BasePermission):

@@ -1,14 +1,19 @@
 """Who is calling: the one reader of the Authorization header."""
 
+import re
+
 from django.http import HttpRequest
 
 from apps.gateway.tokens import BadToken, read_access_token
+from apps.orchestration.hooks.contracts import DeliveryRefused, Sender, SignedDelivery
+from apps.orchestration.hooks.services import verify_delivery
 from apps.resilience.errors import NotFoundError
 from apps.tenants.contracts import Principal
 from apps.tenants.services import authenticate_api_key
 
 API_KEY_PREFIX = "ak_"
 MAX_HEADER_CHARS = 8192
+HOOK = re.compile(r"/hooks/([^/]{1,63})/([^/]{1,63})")
 
 
 class BadCredentials(Exception):
@@ -32,6 +37,23 @@ def find_principal(header: str) -> Principal | None:
         case "bearer":
             return _by_key(credential) if credential.startswith(API_KEY_PREFIX) else _by_token(credential)
     raise BadCredentials(f"The scheme {scheme[:20]!r} is not known; use Bearer or Api-Key.")
+
+
+def find_sender(request: HttpRequest) -> Sender | None:
+    """Return the webhook endpoint whose secret has signed a delivery; raises BadCredentials."""
+    address = HOOK.fullmatch(request.path)
+    if address is None or request.method != "POST":
+        return None
+    signed = SignedDelivery(
+        webhook_id=request.headers.get("webhook-id", ""),
+        timestamp=request.headers.get("webhook-timestamp", ""),
+        signature=request.headers.get("webhook-signature", ""),
+        body=request.body,
+    )
+    try:
+        return verify_delivery(tenant_slug=address[1], name=address[2], signed=signed)
+    except DeliveryRefused as exc:
+        raise BadCredentials(exc.detail) from exc
 
 
 def client_ip(request: HttpRequest, trusted_proxies: int) -> str:

@@ -19,9 +19,11 @@ from apps.resilience.errors import DomainError
 
 log = structlog.get_logger(__name__)
 
-API_PREFIXES = ("/api/", "/v1/")
+HOOKS_PREFIX = "/hooks/"
+API_PREFIXES = ("/api/", "/v1/", HOOKS_PREFIX)
 OPENAI_PREFIX = "/v1/"
 CHALLENGE = 'Bearer realm="aiaas", Api-Key realm="aiaas"'
+HOOK_CHALLENGE = 'Standard-Webhooks realm="aiaas"'
 OPENAI_TYPES = {
     401: "authentication_error",
     402: "insufficient_quota",

@@ -29,6 +29,7 @@ class Role(StrEnum):
 class PrincipalKind(StrEnum):
     USER = "user"
     API_KEY = "api_key"
+    WEBHOOK = "webhook"  # the sender of a signed delivery; it may do nothing else
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ LAYERS = (
     {"crm", "ingestion", "routing", "billing"},
     {"conversations"},
     {"workflows"},
-    {"orchestration"},
+    {"orchestration", "hooks"},
     {"gateway", "realtime", "accounts", "analytics"},
 )
 PUBLIC = {"services", "selectors", "contracts", "events"}
-# Foundations that every app builds on: the tenant context and base model, trace context, resilience.
+# Foundations that every app builds on: the tenant context, base model and sealing, trace context, resilience.
 # The dashboard's door and its pages of lists are met in every app's pages.
 FOUNDATIONS = {
     "apps.tenants.context",
@@ -38,6 +38,7 @@ FOUNDATIONS = {
     "apps.tenants.orm",
     "apps.tenants.paging",
     "apps.tenants.permissions",
+    "apps.tenants.secrets",
     "apps.events.tracing",
 }
 MAX_FILE, MAX_FUNCTION = 400, 40

@@ -3,10 +3,11 @@
 import structlog
 from django.http import HttpRequest, HttpResponse
 
-from apps.gateway.credentials import BadCredentials, find_principal
+from apps.gateway.credentials import BadCredentials, find_principal, find_sender
 from apps.gateway.middleware import GetResponse
-from apps.gateway.problems import API_PREFIXES, Problem, respond
+from apps.gateway.problems import API_PREFIXES, HOOKS_PREFIX, Problem, respond
 from apps.tenants.context import tenant_context
+from apps.tenants.contracts import Principal, PrincipalKind
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 SUSPENDED = "This company's account is suspended: reading works, writing does not. Write to support."
@@ -22,11 +23,11 @@ class CredentialMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.principal = request.tenant = None  # type: ignore[attr-defined]
+        request.principal = request.tenant = request.usage_kind = None  # type: ignore[attr-defined]
         if not request.path.startswith(API_PREFIXES):
             return self.get_response(request)
         try:
-            principal = find_principal(request.headers.get("Authorization", ""))
+            principal = _find_principal(request)
         except BadCredentials as exc:
             request.credential_refusal = str(exc)  # type: ignore[attr-defined]
             principal = None
@@ -40,3 +41,14 @@ class CredentialMiddleware:
             tenant_context(principal.tenant),
         ):
             return self.get_response(request)
+
+
+def _find_principal(request: HttpRequest) -> Principal | None:
+    if not request.path.startswith(HOOKS_PREFIX):
+        return find_principal(request.headers.get("Authorization", ""))
+    sender = find_sender(request)
+    if sender is None:
+        return None
+    request.usage_kind = sender.usage_kind  # type: ignore[attr-defined]
+    kind, endpoint_id = PrincipalKind.WEBHOOK, str(sender.endpoint_id)
+    return Principal(kind=kind, id=endpoint_id, tenant=sender.tenant, name=sender.name)

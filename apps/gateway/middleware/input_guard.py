@@ -4,7 +4,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from apps.gateway.middleware import GetResponse
-from apps.gateway.problems import API_PREFIXES, Problem, respond
+from apps.gateway.problems import API_PREFIXES, HOOKS_PREFIX, Problem, respond
 
 MAX_QUERY_CHARS = 8192
 
@@ -36,6 +36,8 @@ def find_problem(request: HttpRequest) -> Problem | None:
         return Problem(400, detail="Content-Length is not a number.")
     is_form = request.META.get("CONTENT_TYPE", "").lower().startswith("multipart/")
     limit = settings.MAX_UPLOAD_BYTES if is_form else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if request.path.startswith(HOOKS_PREFIX):
+        limit = settings.HOOK_BODY_MAX_BYTES
     if int(length) > limit:
         return Problem(413, "Content too large", f"The body may hold {limit} bytes at most.")
     return None

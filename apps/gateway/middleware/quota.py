@@ -18,7 +18,9 @@ class QuotaMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         tenant = request.tenant  # type: ignore[attr-defined]
-        kind = metered_kind(request.method, request.path) if tenant else None
+        # A delivery's endpoint says what it spends, its address does not.
+        known = getattr(request, "usage_kind", None)
+        kind = (known or metered_kind(request.method, request.path)) if tenant else None
         if kind is None:
             return self.get_response(request)
         quota = limits.quota_of(tenant, kind)
