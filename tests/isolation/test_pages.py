@@ -15,6 +15,7 @@ from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.models import QuestionGroup
 from apps.ingestion.services import add_document
 from apps.orchestration.definitions.services import save_draft
+from apps.orchestration.hooks.services import create_endpoint
 from apps.orchestration.services import start_run
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
@@ -39,6 +40,11 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/workflows/w": lambda t: save_draft(tenant=t, source=WORKFLOW).workflow,
     "app/runs": lambda t: (
         start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
+    ),
+    "app/channels/webhooks": lambda t: (
+        create_endpoint(
+            tenant=t, name=f"w{uuid.uuid4().hex[:8]}", action="workflows", actor="test"
+        ).endpoint.id
     ),
     "app/invoices": make_invoice,
     "app/customers": lambda t: create_customer(tenant=t, name="Theirs").id,
