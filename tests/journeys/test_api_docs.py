@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
+from apps.orchestration.hooks.services import create_endpoint
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.selectors import get_widget_key
 from apps.tenants.services import add_member, create_api_key
@@ -36,12 +37,15 @@ def run(language: str, code: str, environment: dict[str, str]) -> str:
 
 
 def environment_of(product: Product, tenant: TenantRef) -> dict[str, str]:
+    hook = create_endpoint(tenant=tenant, name="support", action="workflows", actor="docs")
     return {
         "PATH": os.environ["PATH"],
         "AIAAS_URL": product.url,
         "AIAAS_WS": product.socket_url.removesuffix("/ws/chat/"),
         "AIAAS_KEY": create_api_key(tenant=tenant, name="docs", scopes=["api:read", "api:write"]).token,
         "AIAAS_WIDGET_KEY": get_widget_key(tenant=tenant).key,
+        "AIAAS_HOOK": f"{product.url}/hooks/{tenant.slug}/support",
+        "AIAAS_HOOK_SECRET": hook.secret,
     }
 
 
@@ -68,7 +72,7 @@ def test_every_example_does_what_the_page_says(
 
 
 def check(printed: list[str]) -> None:
-    me, token, key, _document, started, listed, usage, whole, streamed, socket, found = printed
+    me, token, key, _document, started, listed, usage, whole, streamed, socket, hooked, found = printed
     assert json.loads(me)["kind"] == "api_key"
     assert json.loads(token)["token_type"] == "Bearer"
     assert json.loads(key)["scopes"] == ["read:usage"]
@@ -80,4 +84,7 @@ def check(printed: list[str]) -> None:
     assert "30 days" in streamed
     assert re.search(r"\d+ tokens", streamed)
     assert "slip" in socket
+    [run] = json.loads(hooked)["runs"]
+    assert run["workflow"] == "customer_support_workflow"
+    assert run["conversation"]
     assert json.loads(found)["results"][0]["title"] == "Returns"
