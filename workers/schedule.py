@@ -13,6 +13,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workers.tasks.sweep_sign_ups",
         "schedule": 10.0,
     },
+    "mail those who answer that a customer waits": {
+        "task": "workers.tasks.mail_escalations",
+        "schedule": 15.0,
+    },
     "count conversations whose silence has lasted long enough": {
         "task": "workers.tasks.settle_silences",
         "schedule": 300.0,

@@ -14,6 +14,7 @@ from apps.accounts import services as accounts
 from apps.analytics import services as analytics
 from apps.billing import selectors as billing_selectors
 from apps.billing import services as billing
+from apps.conversations import services as conversations
 from apps.events import outbox
 from apps.gateway.idempotency import purge_records
 from apps.ingestion import services as ingestion
@@ -58,6 +59,12 @@ def sweep() -> None:
     for tenant in list_active_tenants():
         ingestion.sweep_due_documents(tenant=tenant)
         group_questions(tenant=tenant)
+
+
+@shared_task(name="workers.tasks.mail_escalations")
+def mail_escalations() -> None:
+    """Mail those who answer customers that one waits."""
+    _for_each([tenant.id for tenant in list_active_tenants()], conversations.mail_escalations)
 
 
 @shared_task(name="workers.tasks.settle_silences")

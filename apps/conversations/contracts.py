@@ -38,6 +38,16 @@ class EscalationStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class MailStatus(StrEnum):
+    """How the mail about an escalation stands; in `sending` its outcome was lost with its process."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CustomerInput:
     """Who says that they are speaking; unverified unless the caller has verified it."""

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from apps.conversations.contracts import (
@@ -15,6 +16,7 @@ from apps.conversations.contracts import (
     ConversationView,
     EscalationStatus,
     EscalationView,
+    MailStatus,
     MessageView,
     NoteView,
 )
@@ -218,6 +220,26 @@ class EscalationCall(TenantModel):
 
     def __str__(self) -> str:
         return self.effect_key
+
+
+class EscalationMail(TenantModel):
+    """The intent to mail an escalation to those who answer, written with it."""
+
+    escalation = models.OneToOneField(Escalation, models.CASCADE, related_name="mail")
+    status = models.CharField(max_length=16, choices=_choices(MailStatus), default=MailStatus.WAITING.value)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(db_default=Now())
+    cause = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["due_at"], condition=Q(status=MailStatus.WAITING.value), name="escalation_mail_due"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.escalation_id}: {self.status}"
 
 
 class Note(TenantModel):

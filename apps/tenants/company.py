@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from apps.resilience.errors import InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
-from apps.tenants.models import Tenant, User
+from apps.tenants.models import Membership, Tenant, User
 from apps.tenants.selectors import SILENCE_HOURS
 from apps.tenants.services import record_audit
 
@@ -41,6 +41,8 @@ def update_settings(*, tenant: TenantRef, name: str, time_zone: str, silence_hou
         record_audit(tenant=tenant, actor=actor, action="settings.changed", data=data)
 
 
-def rename_user(*, user_id: UUID, name: str) -> None:
-    """Change a person's name."""
-    User.objects.filter(id=user_id).update(name=name.strip())
+def update_profile(*, tenant: TenantRef, user_id: UUID, name: str, wants_mail: bool) -> None:
+    """Change a person's name, and whether this company mails them when a customer waits."""
+    with in_tenant(tenant):
+        User.objects.filter(id=user_id).update(name=name.strip())
+        Membership.objects.filter(user_id=user_id).update(wants_mail=wants_mail)

@@ -69,6 +69,11 @@ class ProfileForm(forms.Form):
     name = forms.CharField(
         label="Your name", max_length=200, widget=forms.TextInput({"autocomplete": "name"})
     )
+    wants_mail = forms.BooleanField(
+        label="Mail me when a customer waits for a person",
+        required=False,
+        help_text="In this company, where its workflow asks for mail.",
+    )
 
 
 class AuditFilter(forms.Form):

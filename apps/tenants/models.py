@@ -74,6 +74,7 @@ class Membership(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     role = models.CharField(max_length=20, choices=[(role.value, role.value) for role in Role])
+    wants_mail = models.BooleanField(default=True, db_default=True)  # when a customer waits for a person
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

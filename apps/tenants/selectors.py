@@ -13,6 +13,7 @@ from apps.resilience.errors import NotAllowed, NotFoundError
 from apps.tenants.context import APP, OWNER, in_platform, in_tenant
 from apps.tenants.contracts import MembershipView, Role, TenantRef, WidgetKeyView
 from apps.tenants.models import ApiKey, AuditEvent, Invitation, Membership, Tenant, User, WidgetKey
+from apps.tenants.permissions import ROLE_PERMISSIONS
 from apps.tenants.secrets import unseal
 
 SILENCE_HOURS = 72  # how long a customer must be silent for an answer to count as assumed resolved
@@ -127,6 +128,20 @@ def list_owner_emails(*, tenant: TenantRef) -> list[str]:
     with in_tenant(tenant):
         owners = Membership.objects.filter(role=Role.OWNER, user__is_active=True)
         return list(owners.order_by("user__email").values_list("user__email", flat=True))
+
+
+def list_agent_emails(*, tenant: TenantRef) -> list[str]:
+    """Return the addresses of those who answer customers and want to be mailed when one waits."""
+    roles = [role for role, granted in ROLE_PERMISSIONS.items() if "write:conversations" in granted]
+    with in_tenant(tenant):
+        agents = Membership.objects.filter(role__in=roles, wants_mail=True, user__is_active=True)
+        return list(agents.order_by("user__email").values_list("user__email", flat=True))
+
+
+def wants_mail(*, tenant: TenantRef, user_id: UUID) -> bool:
+    """Tell whether a member is mailed when a customer waits for a person."""
+    with in_tenant(tenant):
+        return Membership.objects.filter(user_id=user_id, wants_mail=True).exists()
 
 
 def count_people(*, tenant: TenantRef) -> int:

@@ -16,6 +16,7 @@ from apps.events.contracts import STREAMS, DomainEvent, stream_of
 PLATFORM_TASKS = {
     "workers.tasks.provision_company",  # the tenant is what it makes
     "workers.tasks.ensure_partitions",
+    "workers.tasks.mail_escalations",
     "workers.tasks.purge",
     "workers.tasks.settle_silences",
     "workers.tasks.sweep",

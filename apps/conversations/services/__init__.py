@@ -18,6 +18,7 @@ from apps.conversations.services.escalations import (
     reopen_escalation,
     resolve_escalation,
 )
+from apps.conversations.services.mails import mail_escalations
 from apps.conversations.services.messages import post_reply, receive_message, send_agent_message
 from apps.conversations.services.notes import add_note
 from apps.conversations.services.suggestions import suggest_answer
@@ -31,6 +32,7 @@ __all__ = [
     "correct_intent",
     "delete_canned_reply",
     "issue_inbox_ticket",
+    "mail_escalations",
     "open_conversation",
     "open_escalation",
     "post_reply",

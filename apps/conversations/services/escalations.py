@@ -14,6 +14,7 @@ from apps.conversations.events import (
     EscalationResolved,
 )
 from apps.conversations.models import ACTOR_CHARS, WAITING, Conversation, Escalation, EscalationCall
+from apps.conversations.services.mails import ask_for_mail
 from apps.conversations.services.possession import hand_to_agent, lock_conversation
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError, NotFoundError
@@ -32,8 +33,9 @@ def open_escalation(
     queue: str = DEFAULT_QUEUE,
     run_id: UUID | None = None,
     suggested_answer: str = "",
+    by_mail: bool = False,
 ) -> EscalationView:
-    """Call for a person, once for each `effect_key`.
+    """Call for a person, once for each `effect_key`; `by_mail` also mails those who answer.
 
     While another call waits in the conversation this one joins it. Raises InvalidInput, NotFoundError.
     """
@@ -53,6 +55,8 @@ def open_escalation(
         answer = _waiting(conversation) or _insert(tenant, conversation, escalation)
         call = EscalationCall(escalation=answer, effect_key=key, reason=escalation.reason, run_id=run_id)
         call.save(force_insert=True)
+        if by_mail:
+            ask_for_mail(answer)
         return answer.view()
 
 

@@ -14,6 +14,7 @@ def escalate(context: StepContext) -> Output:
         raise StepFailed("only a run of a conversation can be escalated", is_retryable=False)
     queue = str(context.arguments.get("escalation_queue", "default"))
     reason = str(context.arguments.get("reason") or _reason(context))
+    channels = list(context.arguments.get("notification_channels", []))
     escalation = open_escalation(
         tenant=context.tenant,
         conversation_id=context.conversation_id,
@@ -21,12 +22,13 @@ def escalate(context: StepContext) -> Output:
         reason=reason,
         queue=queue,
         effect_key=context.effect_key,
+        by_mail="email" in channels,
     )
     return {
         "escalation_id": str(escalation.id),
         "queue": queue,
         "reason": reason,
-        "notification_channels": list(context.arguments.get("notification_channels", [])),
+        "notification_channels": channels,
         "handover": str(context.arguments.get("message") or HANDOVER),
     }
 

@@ -11,12 +11,13 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 
 from apps.resilience.errors import DomainError
-from apps.tenants.company import read_settings, rename_user, update_settings
+from apps.tenants.company import read_settings, update_profile, update_settings
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
 from apps.tenants.forms import AuditFilter, ProfileForm, SettingsForm
 from apps.tenants.models import AuditEvent
 from apps.tenants.paging import paginate
+from apps.tenants.selectors import wants_mail
 
 EXPORT_ROWS = 10_000
 
@@ -40,12 +41,17 @@ def edit_settings(request: MemberRequest) -> HttpResponse:
 
 @member_page(write="read:conversations")
 def edit_profile(request: MemberRequest) -> HttpResponse:
-    """Show and change one's own name."""
+    """Show and change one's own name, and whether one is mailed."""
+    wanted = wants_mail(tenant=request.tenant, user_id=request.user.id)
     form = ProfileForm(
-        request.POST if request.method == "POST" else None, initial={"name": request.user.name}
+        request.POST if request.method == "POST" else None,
+        initial={"name": request.user.name, "wants_mail": wanted},
     )
+    if not request.principal.may("write:conversations"):
+        del form.fields["wants_mail"]  # only those who answer are mailed
     if request.method == "POST" and form.is_valid():
-        rename_user(user_id=request.user.id, name=form.cleaned_data["name"])
+        given = {"wants_mail": wanted, **form.cleaned_data}
+        update_profile(tenant=request.tenant, user_id=request.user.id, **given)
         notify(request, "Saved.")
         return redirect("profile")
     return render(request, "tenants/profile.html", {"form": form}, status=422 if form.errors else 200)
