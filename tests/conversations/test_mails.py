@@ -5,6 +5,7 @@ import smtplib
 import uuid
 
 import pytest
+from django.conf import settings as django_settings
 from django.core import mail as django_mail
 from django.core.mail.backends.locmem import EmailBackend
 
@@ -148,3 +149,7 @@ def test_the_shipped_workflow_mails(live_db, acme, mailoutbox):
     assert services.mail_escalations(tenant=acme) == 1
     assert mailoutbox[0].to == [agent]
     assert "complain about my order" not in mailoutbox[0].body
+
+
+def test_a_laptops_mails_are_files_in_its_data_folder():
+    assert django_settings.EMAIL_CONFIG["EMAIL_FILE_PATH"] == f"{django_settings.DATA_DIR}/mail"
