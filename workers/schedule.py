@@ -9,6 +9,10 @@ from typing import Any
 
 SCHEDULE: dict[str, dict[str, Any]] = {
     "take up documents whose hint or worker was lost": {"task": "workers.tasks.sweep", "schedule": 15.0},
+    "take up trainings of routers whose hint or worker was lost": {
+        "task": "workers.tasks.sweep_trainings",
+        "schedule": 15.0,
+    },
     "make companies whose sign-up was interrupted": {
         "task": "workers.tasks.sweep_sign_ups",
         "schedule": 10.0,

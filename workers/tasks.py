@@ -21,6 +21,7 @@ from apps.ingestion import services as ingestion
 from apps.ingestion.questions import group_questions
 from apps.orchestration import services as orchestration
 from apps.orchestration.hooks import services as hooks
+from apps.routing import services as routing
 from apps.tenants.selectors import get_tenant, list_active_tenants
 from workers.sweeper import Sweeper
 
@@ -39,6 +40,19 @@ def execute_run(tenant_id: str, run_id: str) -> None:
 def process_document(tenant_id: str, document_id: str) -> None:
     """Turn a stored document into searchable chunks."""
     ingestion.process_document(tenant=get_tenant(tenant_id=UUID(tenant_id)), document_id=UUID(document_id))
+
+
+@shared_task(name="workers.tasks.train_candidate")
+def train_candidate(tenant_id: str, training_id: str) -> None:
+    """Train a router's candidate and compare it with what routes."""
+    routing.train_candidate(tenant=get_tenant(tenant_id=UUID(tenant_id)), training_id=UUID(training_id))
+
+
+@shared_task(name="workers.tasks.sweep_trainings")
+def sweep_trainings() -> None:
+    """Take up trainings whose hint or worker was lost."""
+    for tenant in list_active_tenants():
+        routing.sweep_due_trainings(tenant=tenant)
 
 
 @shared_task(name="workers.tasks.provision_company")

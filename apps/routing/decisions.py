@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.routing.classifier import IntentClassifier, Prediction
-from apps.routing.contracts import RouteDecision
+from apps.routing.contracts import ESCALATION_CONFIDENCE, RouteDecision
 from apps.routing.early_exit import find_early_exit
 from apps.routing.tiers import ChatModels, choose_tier
 
 Embed = Callable[[str], NDArray[np.float32]]
-ESCALATION_CONFIDENCE = 0.7
 CAPPED_CONFIDENCE = 0.5
 FOLLOW_UP_WORDS = 4
 CLEARLY_ALIKE = 0.6

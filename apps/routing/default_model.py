@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from apps.routing.classifier import (
     train_classifier,
 )
 from apps.routing.classifier.features import FEATURES_VERSION
+from apps.routing.contracts import ModelFigures
 
 log = structlog.get_logger(__name__)
 FOLDER = Path(__file__).parent / "defaults"
@@ -51,9 +54,22 @@ def _hash_ingredients(embedder: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+def _path() -> Path:
+    return Path(settings.DATA_DIR) / "models" / f"router-{default_model_key()}.npz"
+
+
+def shipped_figures() -> ModelFigures | None:
+    """Return how the shipped model does on held-out examples; None until this machine has trained it."""
+    try:
+        kept = json.loads(_path().with_suffix(".json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return ModelFigures(**{**kept, "by_intent": {name: tuple(n) for name, n in kept["by_intent"].items()}})
+
+
 def load_default_classifier() -> IntentClassifier:
     """Load the default model, trained first where this machine has none; many processes may call it."""
-    path = Path(settings.DATA_DIR) / "models" / f"router-{default_model_key()}.npz"
+    path = _path()
     found = _read_model(path)
     if found is not None:
         return found
@@ -64,6 +80,8 @@ def load_default_classifier() -> IntentClassifier:
 
 
 def _read_model(path: Path) -> IntentClassifier | None:
+    if not path.with_suffix(".json").exists():  # left by an older version, which kept no figures
+        return None
     try:
         return from_bytes(path.read_bytes())
     except FileNotFoundError:
@@ -78,11 +96,19 @@ def _train_into(path: Path) -> IntentClassifier:
     texts = [text for _, text in pairs]
     examples = Examples(texts, [intent for intent, _ in pairs], embed_texts(texts))
     classifier, report = train_classifier(examples, fingerprint=embedder_fingerprint())
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
-        draft.write(to_bytes(classifier))
-    os.replace(draft.name, path)
+    figures = ModelFigures(
+        report.examples, round(report.accuracy, 4), round(report.calibration_error, 4), report.by_intent
+    )
+    _write(path.with_suffix(".json"), json.dumps(asdict(figures)).encode())
+    _write(path, to_bytes(classifier))
     log.info("router_default_trained", examples=report.examples, accuracy=round(report.accuracy, 3))
     return classifier
+
+
+def _write(path: Path, content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
+        draft.write(content)
+    os.replace(draft.name, path)
 
 
 @contextmanager

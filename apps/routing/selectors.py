@@ -8,8 +8,9 @@ from uuid import UUID
 from django.db.models import Count
 
 from apps.resilience.errors import NotFoundError
-from apps.routing.contracts import IntentView, RouterModelView
-from apps.routing.models import Intent, IntentExample, RouterModel
+from apps.routing.contracts import CandidateView, ExampleView, IntentView, ModelFigures, RouterModelView
+from apps.routing.default_model import default_intents, shipped_figures
+from apps.routing.models import Intent, IntentExample, RouterModel, RouterTraining
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
@@ -31,7 +32,7 @@ def get_active_model(*, tenant: TenantRef) -> RouterModelView | None:
     """Return the model that routes; None while the tenant has trained none."""
     with in_tenant(tenant):
         model = RouterModel.objects.filter(is_active=True).defer("payload").first()
-    return view_model(model) if model else None
+    return model.view() if model else None
 
 
 def get_model_payload(*, tenant: TenantRef, model_id: UUID) -> bytes:
@@ -62,15 +63,62 @@ def list_intents(*, tenant: TenantRef) -> list[IntentView]:
     return [IntentView(intent.name, intent.description, intent.count) for intent in intents]
 
 
-def view_model(model: RouterModel) -> RouterModelView:
-    """Build what may leave the app from a row."""
-    return RouterModelView(
-        id=model.id,
-        version=model.version,
-        is_active=model.is_active,
-        intents=tuple(model.intents),
-        examples=model.examples,
-        accuracy=model.accuracy,
-        calibration_error=model.calibration_error,
-        created_at=model.created_at,
-    )
+def get_version(*, tenant: TenantRef, version: int) -> RouterModelView:
+    """Return a kept version; raises NotFoundError."""
+    with in_tenant(tenant):
+        model = RouterModel.objects.filter(version=version).defer("payload").first()
+    if model is None:
+        raise NotFoundError("There is no such router model.")
+    return model.view()
+
+
+def list_versions(*, tenant: TenantRef) -> list[RouterModelView]:
+    """Return the kept versions, newest first; only the latest few are kept."""
+    with in_tenant(tenant):
+        return [model.view() for model in RouterModel.objects.defer("payload").order_by("-version")]
+
+
+def get_figures(*, tenant: TenantRef) -> ModelFigures | None:
+    """Return how the model that routes does; None where this machine has not measured the shipped one."""
+    active = get_active_model(tenant=tenant)
+    if active is None:
+        return shipped_figures()
+    return ModelFigures(active.examples, active.accuracy, active.calibration_error, active.by_intent)
+
+
+def get_intent(*, tenant: TenantRef, name: str) -> IntentView:
+    """Return an intent, also a shipped one while the tenant has none of its own; raises NotFoundError."""
+    for intent in list_intents(tenant=tenant) or list_shipped_intents():
+        if intent.name == name:
+            return intent
+    raise NotFoundError(f"There is no intent {name!r}.")
+
+
+def list_shipped_intents() -> list[IntentView]:
+    """Return what a tenant has that has taught nothing."""
+    return [IntentView(name, about, len(texts)) for name, (about, texts) in default_intents().items()]
+
+
+def get_example(*, tenant: TenantRef, example_id: UUID) -> ExampleView:
+    """Return an example; raises NotFoundError."""
+    with in_tenant(tenant):
+        example = IntentExample.objects.filter(id=example_id).select_related("intent").first()
+    if example is None:
+        raise NotFoundError("There is no such example.")
+    return example.view()
+
+
+def get_candidate(*, tenant: TenantRef, training_id: UUID) -> CandidateView:
+    """Return a training; raises NotFoundError."""
+    with in_tenant(tenant):
+        training = RouterTraining.objects.filter(id=training_id).defer("payload").first()
+    if training is None:
+        raise NotFoundError("There is no such training.")
+    return training.view()
+
+
+def find_last_candidate(*, tenant: TenantRef) -> CandidateView | None:
+    """Return the training that was asked for last, if any."""
+    with in_tenant(tenant):
+        training = RouterTraining.objects.defer("payload").order_by("-id").first()
+    return training.view() if training else None

@@ -21,6 +21,7 @@ PLATFORM_TASKS = {
     "workers.tasks.settle_silences",
     "workers.tasks.sweep",
     "workers.tasks.sweep_sign_ups",
+    "workers.tasks.sweep_trainings",
     "workers.tasks.check_billing",
     "workers.tasks.check_quotas",
     "workers.tasks.finalise_invoices",

@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY
 
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.routing import selectors, services
+from apps.routing.contracts import Origin
 from apps.routing.model_cache import ModelCache
 from apps.routing.models import Intent, IntentExample, RouterModel
 from apps.tenants.context import in_tenant
@@ -85,7 +86,7 @@ def test_feedback_moves_a_message_and_the_next_version_knows_it(acme: TenantRef)
     assert moved.is_new
     assert not services.record_feedback(tenant=acme, text=text, intent="order_change").is_new
     with in_tenant(acme):
-        kept = IntentExample.objects.get(origin=IntentExample.Origin.FEEDBACK)
+        kept = IntentExample.objects.get(origin=Origin.FEEDBACK)
         assert kept.intent.name == "order_change"
     first = services.train_router(tenant=acme)
     decision = services.route_message(tenant=acme, text=text)

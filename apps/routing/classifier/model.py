@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +115,12 @@ class IntentClassifier:
             nearest_example=self.example_texts[scores.nearest[0]],
             nearest_similarity=float(scores.similarity[0]),
         )
+
+    def taught(self) -> Iterator[tuple[str, str]]:
+        """Yield each example that it has learnt, as (text, intent)."""
+        starts = self.scorer.first_example
+        counts = np.diff([*starts, len(self.example_texts)])
+        return zip(self.example_texts, np.repeat(self.intents, counts).tolist(), strict=True)
 
     @property
     def size_bytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,15 +37,20 @@ class Examples:
         """Select rows, in the order given."""
         return Examples([self.texts[i] for i in rows], [self.intents[i] for i in rows], self.embeddings[rows])
 
+    def by_intent(self) -> Examples:
+        """Sort by intent, otherwise as they were."""
+        return self.take(np.argsort(self.intents, kind="stable"))
+
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """Measured on examples held out of training."""
+    """Measured on examples held out of training; `by_intent`: recognised, and of how many."""
 
     examples: int
     accuracy: float
     calibration_error: float
     in_scope_rejection: float
+    by_intent: dict[str, tuple[int, int]]
 
 
 def train_classifier(
@@ -60,10 +65,9 @@ def train_classifier(
     The scope threshold is where `in_scope_rejection` of the held-out examples would be turned away.
     Needs two intents or more, with two examples or more each.
     """
-    intents = tuple(sorted(set(examples.intents)))
-    examples = examples.take(np.argsort(examples.intents, kind="stable"))
-    labels = _labels(examples, intents)
-    scorer = _fit_scorer(examples, labels)
+    examples = examples.by_intent()
+    intents, labels = label_examples(examples)
+    scorer = fit_scorer(examples, labels)
     if held_out is None:
         scores, truth = _cross_validate(examples, labels), labels
     else:
@@ -72,7 +76,13 @@ def train_classifier(
     temperature = fit_temperature(scores.intents, truth)
     threshold = float(np.quantile(scores.scope, in_scope_rejection))
     classifier = IntentClassifier(intents, scorer, temperature, threshold, tuple(examples.texts), fingerprint)
-    return classifier, _report(len(labels), scores, truth, temperature, threshold)
+    return classifier, _report(intents, len(labels), scores, truth, temperature, threshold)
+
+
+def label_examples(examples: Examples) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the intents by name, and each example's number among them."""
+    intents = tuple(sorted(set(examples.intents)))
+    return intents, _labels(examples, intents)
 
 
 def _labels(examples: Examples, intents: tuple[str, ...]) -> NDArray[np.int64]:
@@ -80,7 +90,8 @@ def _labels(examples: Examples, intents: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([number[intent] for intent in examples.intents], dtype=np.int64)
 
 
-def _fit_scorer(examples: Examples, labels: NDArray[np.int64]) -> LinearScorer:
+def fit_scorer(examples: Examples, labels: NDArray[np.int64]) -> LinearScorer:
+    """Learn from examples that are sorted by intent; `labels` numbers their intents from 0."""
     import scipy.sparse as sp
     from sklearn.svm import LinearSVC
 
@@ -107,16 +118,21 @@ def _one_column_an_intent(svm: LinearSVC) -> tuple[NDArray[np.float32], NDArray[
     return np.hstack([-weights, weights]), np.concatenate([-bias, bias])  # two intents share one plane
 
 
-def _cross_validate(examples: Examples, labels: NDArray[np.int64]) -> Scores:
+def split_folds(labels: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the rows to learn from and those held out; each row is held out once, always with the same."""
     from sklearn.model_selection import StratifiedKFold
 
     wanted = FOLDS_MANY_EXAMPLES if len(labels) > MANY_EXAMPLES else FOLDS_FEW_EXAMPLES
     folds = min(wanted, int(np.bincount(labels).min()))
+    yield from StratifiedKFold(folds, shuffle=True, random_state=SEED).split(labels, labels)
+
+
+def _cross_validate(examples: Examples, labels: NDArray[np.int64]) -> Scores:
     rows = np.empty(len(labels), dtype=np.int64)
     parts: list[Scores] = []
     done = 0
-    for kept, held_out in StratifiedKFold(folds, shuffle=True, random_state=SEED).split(labels, labels):
-        scorer = _fit_scorer(examples.take(kept), labels[kept])
+    for kept, held_out in split_folds(labels):
+        scorer = fit_scorer(examples.take(kept), labels[kept])
         asked = examples.take(held_out)
         parts.append(scorer.score_in_batches(asked.texts, asked.embeddings))
         rows[done : done + len(held_out)] = held_out
@@ -131,7 +147,12 @@ def _cross_validate(examples: Examples, labels: NDArray[np.int64]) -> Scores:
 
 
 def _report(
-    examples: int, scores: Scores, truth: NDArray[np.int64], temperature: float, threshold: float
+    intents: tuple[str, ...],
+    examples: int,
+    scores: Scores,
+    truth: NDArray[np.int64],
+    temperature: float,
+    threshold: float,
 ) -> TrainingReport:
     probabilities = softmax(scores.intents, temperature)
     is_correct = probabilities.argmax(axis=1) == truth
@@ -140,4 +161,8 @@ def _report(
         accuracy=float(is_correct.mean()),
         calibration_error=expected_calibration_error(probabilities.max(axis=1), is_correct),
         in_scope_rejection=float((scores.scope < threshold).mean()),
+        by_intent={
+            name: (int(is_correct[truth == i].sum()), int((truth == i).sum()))
+            for i, name in enumerate(intents)
+        },
     )
