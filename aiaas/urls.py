@@ -38,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("app/", include("apps.crm.pages")),
     path("app/", include("apps.accounts.pages")),
     path("app/", include("apps.ingestion.pages")),
+    path("app/", include("apps.routing.pages")),
     path("app/", include("apps.conversations.pages")),
     path("", include("apps.realtime.pages")),
 ]

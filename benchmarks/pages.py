@@ -23,6 +23,7 @@ from apps.crm.models import Customer, Lead, Order
 from apps.ingestion.models import Document
 from apps.orchestration.definitions.models import WorkflowVersion
 from apps.orchestration.models import AgentRun
+from apps.routing.models import Intent, IntentExample, RouterTraining
 from apps.tenants.context import OWNER, in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.models import AuditEvent
@@ -41,6 +42,18 @@ REQUESTS, WARM = 30, 3
 TARGET_MS, OVERVIEW_MS = 300, 200
 DAYS = 180
 WORKFLOW = "order_cancellation"
+# Lists under filters that few rows fit, or that no index holds.
+FILTERED = [
+    f"app/router/decisions/?{query}"
+    for query in (
+        "intent=faq",
+        "channel=email",
+        "below=30",
+        "below=90",
+        "corrected=yes",
+        "corrected=no&channel=api",
+    )
+]
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 BEGAN = f"now() - (n * interval '{DAYS} days' / {max(CONVERSATIONS, 1)})"
 
@@ -111,7 +124,22 @@ def _fill(tenant: TenantRef) -> None:
         run_id=run_id,
         author="(ARRAY['customer','ai'])[1 + n % 2]",
         text="'The parcel number ' || n || ' has not arrived yet'",
-        receipt='\'{"intent": "order_status", "confidence": 0.9, "knows": true}\'',
+        receipt=(
+            "CASE WHEN n % 2 = 1 THEN jsonb_build_object('intent', "
+            "(ARRAY['order_status','faq','smalltalk'])[1 + n % 3], "
+            "'confidence', (n % 100) / 100.0, 'knows', true) END"
+        ),
+    )
+    _insert(tenant, RouterTraining, 1, requested_by="'owner@bench.example'")
+    _insert(tenant, Intent, 4, name=f"(ARRAY['{WORKFLOW}','faq','order_status','smalltalk'])[1 + n]")
+    _insert(
+        tenant,
+        IntentExample,
+        5_000,
+        intent_id=_id("Intent", 1),
+        text="'Please cancel order ' || n",
+        text_hash="md5(n::text)",
+        origin="'written'",
     )
     _insert(
         tenant,
@@ -221,7 +249,7 @@ def _hash(tenant: TenantRef) -> str:
 
 def _insert(tenant: TenantRef, model: type[models.Model], total: int, **expressions: str) -> None:
     """Insert rows numbered n from 0; every column gets its expression, else the field's default."""
-    fields = [f for f in model._meta.concrete_fields if f.column]
+    fields = [f for f in model._meta.concrete_fields if f.column and not f.generated]
     given = {"id": f"md5('{model.__name__}' || n)::uuid", "created_at": "now()", **expressions}
     parameters: list[Any] = []
     values = []
@@ -301,6 +329,8 @@ def _addresses(tenant: TenantRef) -> Iterator[tuple[str, str]]:
         "lead_id": "md5('Lead7')",
         "document_id": "md5('Document7')",
         "run_id": "md5('run7')",
+        "training_id": "md5('RouterTraining0')",
+        "example_id": "md5('IntentExample7')",
     }
     with connections[OWNER].cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(f'{value}::uuid' for value in known.values())}")
@@ -316,6 +346,8 @@ def _addresses(tenant: TenantRef) -> Iterator[tuple[str, str]]:
                 for kind in ("uuid:", "str:", "slug:", ""):
                     url = url.replace(f"<{kind}{name}>", str(ids.get(name) or others[name]))
             yield f"/{route}", f"/{url}"
+    for url in FILTERED:
+        yield f"/{url}", f"/{url}"
 
 
 def _routes(entries: list[Any], prefix: str = "") -> Iterator[str]:

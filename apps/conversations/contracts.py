@@ -240,6 +240,49 @@ class ConversationPage:
     is_first: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class DecisionQuery:
+    """Which of the router's decisions are wanted; what is empty does not matter."""
+
+    intent: str = ""
+    channel: str = ""
+    below: float | None = None
+    is_corrected: bool | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRow:
+    """A reply with what it answers and the channel; its receipt says how it was routed."""
+
+    reply: MessageView
+    question: str
+    channel: ChannelKind
+    intent: str
+    confidence: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionPage:
+    items: list[DecisionRow]
+    next_cursor: str
+    is_first: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfidenceCounts:
+    """How many decisions fall into each tenth of the confidence, among the newest `looked_at`."""
+
+    tenths: tuple[int, ...]
+    looked_at: int
+
+    @property
+    def total(self) -> int:
+        """How many fit."""
+        return sum(self.tenths)
+
+
 def conversation_group(tenant_id: UUID, conversation_id: UUID) -> str:
     """Name the Channels group of a conversation."""
     return f"conversation.{tenant_id.hex}.{conversation_id.hex}"

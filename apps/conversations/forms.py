@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 
-from apps.conversations.contracts import ChannelKind, ConversationQuery, ConversationStatus
+from apps.conversations.contracts import ChannelKind, ConversationQuery, ConversationStatus, DecisionQuery
 from apps.conversations.validation import MAX_MESSAGE_CHARS
 
 STATUS_LABELS = {
@@ -30,7 +30,29 @@ class DateInput(forms.DateInput):
     input_type = "date"
 
 
-class ConversationSearch(forms.Form):
+class PeriodForm(forms.Form):
+    """Two days, either of which may be left out."""
+
+    since = forms.DateField(label="From", required=False, widget=DateInput, validators=SENSIBLE)
+    until = forms.DateField(label="To", required=False, widget=DateInput, validators=SENSIBLE)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        since, until = cleaned.get("since"), cleaned.get("until")
+        if since and until and until < since:
+            self.add_error("until", "Give a day that is not before the first one.")
+        return cleaned
+
+    def period(self) -> dict[str, dt.datetime | None]:
+        """Return from when and until when; the last day counts to its end, in UTC."""
+        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
+        return {
+            "since": since and _midnight(since),
+            "until": until and _midnight(until + dt.timedelta(days=1)),
+        }
+
+
+class ConversationSearch(PeriodForm):
     """Filters of the list, as a GET form."""
 
     text = forms.CharField(
@@ -52,28 +74,50 @@ class ConversationSearch(forms.Form):
     status = forms.ChoiceField(
         label="Status", required=False, choices=[ANY, *((k.value, v) for k, v in STATUS_LABELS.items())]
     )
-    since = forms.DateField(label="From", required=False, widget=DateInput, validators=SENSIBLE)
-    until = forms.DateField(label="To", required=False, widget=DateInput, validators=SENSIBLE)
     unanswered = forms.BooleanField(label="Unanswered", required=False)
+    field_order = ["text", "customer", "intent", "channel", "status", "since", "until", "unanswered"]
 
     def __init__(self, *args: Any, intents: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         choices = [ANY, *((name, name) for name in intents)]
         self.fields["intent"].choices = choices  # type: ignore[attr-defined]
 
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        since, until = cleaned.get("since"), cleaned.get("until")
-        if since and until and until < since:
-            self.add_error("until", "Give a day that is not before the first one.")
-        return cleaned
-
     def query(self) -> ConversationQuery:
-        """Return what is wanted; the last day counts to its end, in UTC."""
+        """Return what is wanted."""
+        return ConversationQuery(**{**self.cleaned_data, **self.period()})
+
+
+class DecisionSearch(PeriodForm):
+    """Filters of the router's decisions, as a GET form."""
+
+    intent = forms.ChoiceField(label="Intent", required=False)
+    channel = forms.ChoiceField(
+        label="Channel", required=False, choices=[ANY, *((k.value, v) for k, v in CHANNEL_LABELS.items())]
+    )
+    below = forms.ChoiceField(
+        label="Confidence",
+        required=False,
+        choices=[ANY, *((str(limit), f"Below {limit}%") for limit in (30, 50, 70, 90))],
+    )
+    corrected = forms.ChoiceField(
+        label="Corrected", required=False, choices=[ANY, ("yes", "Corrected"), ("no", "Not corrected")]
+    )
+    field_order = ["intent", "channel", "below", "corrected", "since", "until"]
+
+    def __init__(self, *args: Any, intents: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [ANY, *((name, name) for name in intents)]
+        self.fields["intent"].choices = choices  # type: ignore[attr-defined]
+
+    def query(self) -> DecisionQuery:
+        """Return what is wanted."""
         given = self.cleaned_data
-        until = given["until"] and _midnight(given["until"] + dt.timedelta(days=1))
-        return ConversationQuery(
-            **{**given, "since": given["since"] and _midnight(given["since"]), "until": until}
+        return DecisionQuery(
+            intent=given["intent"],
+            channel=given["channel"],
+            below=int(given["below"]) / 100 if given["below"] else None,
+            is_corrected={"yes": True, "no": False}.get(given["corrected"]),
+            **self.period(),
         )
 
 

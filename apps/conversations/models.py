@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
@@ -20,9 +20,20 @@ from apps.conversations.contracts import (
     MessageView,
     NoteView,
 )
+from apps.routing.contracts import ESCALATION_CONFIDENCE
 from apps.tenants.orm import TenantModel
 
 ACTOR_CHARS = 120
+# A receipt is what a workflow made of it: whatever it holds, the message is kept.
+INTENT_OF = "coalesce(left(%(expressions)s ->> 'intent', 50), '')"
+CONFIDENCE_OF = (
+    "CASE WHEN jsonb_typeof(%(expressions)s -> 'confidence') = 'number' "
+    "THEN least(greatest((%(expressions)s -> 'confidence')::numeric, 0), 1)::double precision END"
+)
+ROUTED = Q(author=Author.AI.value, intent__gt="")
+UNSURE = Q(confidence__lt=ESCALATION_CONFIDENCE)
+CORRECTED = Q(corrected_intent__gt="")
+COUNTED = ["confidence", "tenant_id"]
 WAITING = Q(status__in=[EscalationStatus.OPEN.value, EscalationStatus.CLAIMED.value])
 
 
@@ -121,6 +132,7 @@ class Message(TenantModel):
     """A message; `run_id` is the run that answers a customer's, or that wrote an answer.
 
     `agent` is the person who wrote it, `corrected_intent` what a person says the question was about.
+    `intent` and `confidence` are the receipt's own, kept by the database where an index finds them.
     """
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
@@ -134,6 +146,17 @@ class Message(TenantModel):
     run_id = models.UUIDField(null=True, blank=True)
     agent = models.CharField(max_length=ACTOR_CHARS, blank=True, db_default="")
     corrected_intent = models.CharField(max_length=50, blank=True, db_default="")
+    intent = models.GeneratedField(
+        expression=Func(F("receipt"), template=INTENT_OF),
+        output_field=models.CharField(max_length=50),
+        db_persist=True,
+    )
+    confidence = models.GeneratedField(
+        expression=Func(F("receipt"), template=CONFIDENCE_OF),
+        output_field=models.FloatField(null=True),
+        db_persist=True,
+        null=True,
+    )
 
     class Meta:
         constraints = [
@@ -146,6 +169,15 @@ class Message(TenantModel):
             models.UniqueConstraint(
                 fields=["reply_key"], condition=Q(reply_key__isnull=False), name="reply_once"
             ),
+        ]
+        indexes = [
+            # With what counting needs, so that it reads no row.
+            models.Index(fields=["-id"], condition=ROUTED, include=COUNTED, name="decision_newest"),
+            models.Index(
+                fields=["intent", "-id"], condition=ROUTED, include=COUNTED, name="decision_by_intent"
+            ),
+            models.Index(fields=["-id"], condition=ROUTED & UNSURE, include=COUNTED, name="decision_unsure"),
+            models.Index(fields=["-id"], condition=CORRECTED, name="decision_corrected"),
         ]
 
     def __str__(self) -> str:

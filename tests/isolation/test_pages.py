@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
@@ -17,6 +18,8 @@ from apps.ingestion.services import add_document
 from apps.orchestration.definitions.services import save_draft
 from apps.orchestration.hooks.services import create_endpoint
 from apps.orchestration.services import start_run
+from apps.routing.models import IntentExample, RouterModel, RouterTraining
+from apps.routing.services import create_intent
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.members import invite_member
@@ -69,6 +72,10 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/inbox/canned": lambda t: (
         conversations.save_canned_reply(tenant=t, shortcut=f"hi{uuid.uuid4().hex[:6]}", text="Hello").id
     ),
+    "app/router/intents": lambda t: create_intent(tenant=t, name=f"theirs_{uuid.uuid4().hex[:8]}").name,
+    "app/router/examples": lambda t: make_example(t),
+    "app/router/trainings": lambda t: make_row(t, RouterTraining, status="discarded"),
+    "app/router/models": lambda t: make_row(t, RouterModel, version=1, payload=b"theirs"),
 }
 # A member's own doings: they concern no tenant's data.
 PERSONAL = {"app/choose-tenant/", "app/leave-tenant/"}
@@ -84,6 +91,17 @@ def add_member_of(tenant: TenantRef) -> object:
     email = member_of(tenant, Role.VIEWER)
     with in_tenant(tenant):
         return Membership.objects.get(user__email=email).id
+
+
+def make_row(tenant: TenantRef, model: type[Model], **fields: object) -> object:
+    with in_tenant(tenant):
+        return model._default_manager.create(**fields).pk
+
+
+def make_example(tenant: TenantRef) -> object:
+    name = create_intent(tenant=tenant, name="theirs", examples=["Their customer's words"]).name
+    with in_tenant(tenant):
+        return IntentExample.objects.get(intent__name=name).id
 
 
 def make_question(tenant: TenantRef) -> object:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.conversations.pages import canned, conversations, inbox
+from apps.conversations.pages import canned, conversations, decisions, inbox
 from apps.conversations.pages.of_customer import show_customer_conversations
 
 CONVERSATION = "conversations/<uuid:conversation_id>/"
@@ -21,6 +21,7 @@ urlpatterns = [
         conversations.correct_reply_intent,
         name="correct_intent",
     ),
+    path("router/decisions/", decisions.show_decisions, name="router_decisions"),
     path("inbox/", inbox.show_inbox, name="inbox"),
     path("inbox/ticket/", inbox.issue_ticket, name="inbox_ticket"),
     path("inbox/canned/", canned.show_canned_replies, name="canned_replies"),

@@ -1,5 +1,6 @@
 """Read conversations, their messages and the human inbox."""
 
+from apps.conversations.selectors.decisions import count_confidence, list_decisions
 from apps.conversations.selectors.inbox import (
     count_queue,
     get_canned_reply,
@@ -22,6 +23,7 @@ from apps.conversations.selectors.search import list_conversations, list_known_i
 from apps.conversations.selectors.transcripts import list_newer_entries, read_transcript
 
 __all__ = [
+    "count_confidence",
     "count_queue",
     "find_reply",
     "get_canned_reply",
@@ -33,6 +35,7 @@ __all__ = [
     "list_canned_replies",
     "list_channels",
     "list_conversations",
+    "list_decisions",
     "list_known_intents",
     "list_messages",
     "list_newer_entries",
