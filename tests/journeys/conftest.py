@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from aiaas.demo.companies import Company, order_fields, read_companies
 from apps.billing.models import UsageBucket
 from apps.billing.periods import bucket_start
+from apps.conversations.services import start_conversation
 from apps.crm.services import create_order, find_or_create_customer
 from apps.ingestion.services import add_document, process_document
 from apps.tenants.context import in_tenant
@@ -28,6 +29,7 @@ from tests.product import Product, running
 
 ARTICLES = {"Returns and refunds", "Delivery outside the European Union", "Track your parcel"}
 FULL_OWNER = "owner@full.example"
+LAMPS_OWNER, UNHEARD = "owner@lamps.example", "Kindly expedite the dispatch of PO 77-B"
 OWNER, PASSWORD = "owner@shop.example", "a long enough password"
 DOWNLOADS = (".csv", ".pdf", "export/")
 PATIENCE_MS = 30_000
@@ -107,6 +109,7 @@ def product(
         use_database(name)
         shop = _open_shop()
         _fill_up()
+        _be_asked_oddly()
         pages = [address(route, shop) for route in sorted(PAGES) if _can_be_looked_at(route)]
         use_database(f"test_{settings.WORKER}")
     folder = tmp_path_factory.mktemp("journeys")
@@ -138,6 +141,13 @@ def _fill_up() -> None:
     add_person(tenant, FULL_OWNER, Role.OWNER, "Fay Full")
     with in_tenant(tenant):
         UsageBucket.objects.create(kind="message", starts_at=bucket_start(timezone.now()), quantity=2_000)
+
+
+def _be_asked_oddly() -> None:
+    """Make a company that hears what its router has not learnt."""
+    tenant = provision_tenant(slug="lamps", name="Lamp Lovers")
+    add_person(tenant, LAMPS_OWNER, Role.OWNER, "Lia Lamp")
+    start_conversation(tenant=tenant, channel="api", text=UNHEARD)
 
 
 def add_person(tenant: TenantRef, email: str, role: Role, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A complaint on its way from the widget through the inbox to a rating, by keyboard; and on a phone."""
+"""A complaint from the widget through the inbox to a rating, by keyboard; on a phone; what is learnt."""
 
 import os
 import re
@@ -8,11 +8,19 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.journeys.conftest import BOOKKEEPING, PATIENCE_MS, log_in
-from tests.product import Product
+from tests.journeys.conftest import BOOKKEEPING, LAMPS_OWNER, PATIENCE_MS, UNHEARD, log_in
+from tests.product import Product, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.browser]
 COMPLAINT = "My storm lantern arrived broken and nobody answers me. I want to complain!"
+ENGRAVINGS = [
+    "Can you engrave my name on the lantern?",
+    "Do you engrave mugs?",
+    "I want initials on the jacket",
+    "Is engraving possible before Christmas?",
+    "How much is engraving?",
+    "Please engrave a date on it",
+]
 PICTURES = Path(settings.ROOT) / "docs" / "pictures"
 
 
@@ -123,4 +131,44 @@ def test_an_agent_on_a_phone(browser: Browser, product: Product):
     assert wide <= 0
     agent.get_by_role("link", name="Back to the queue").tap()
     expect(agent.get_by_role("link", name=re.compile("^Unclaimed"))).to_be_visible()
+    assert heard == []
+
+
+def test_a_correction_is_learnt_compared_and_used(browser: Browser, product: Product):
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_init_script(BOOKKEEPING)
+    agent = log_in(context, product, LAMPS_OWNER)
+    heard = complaints_of(agent)
+    row = agent.get_by_role("row").filter(has_text=UNHEARD)
+
+    def is_listed() -> bool:
+        agent.goto(f"{product.url}/app/router/decisions/")
+        return row.count() == 1
+
+    wait_for(is_listed, "the question is routed and answered")
+    row.get_by_label("Should have been").select_option("order_change")
+    row.get_by_role("button", name="Correct").click()
+    expect(row.get_by_text("corrected to order_change")).to_be_visible()
+
+    agent.get_by_role("link", name="Intents and examples").click()
+    agent.get_by_label("Name").and_(agent.get_by_role("textbox")).fill("engraving")
+    agent.get_by_label("Examples, one a line").fill("\n".join(ENGRAVINGS))
+    agent.get_by_role("button", name="Add", exact=True).click()
+    expect(agent.get_by_role("heading", name="engraving")).to_be_visible()
+
+    agent.get_by_role("link", name="Router").click()
+    expect(agent.get_by_text("7 examples changed")).to_be_visible()
+    agent.get_by_role("button", name="Train a candidate").click()
+    better = agent.get_by_role("heading", name="Better on")
+    expect(better).to_be_visible(timeout=4 * PATIENCE_MS)  # by itself
+    picture(agent, "router")
+    agent.get_by_role("button", name="Use this model").click()
+    expect(agent.get_by_text("v1 routes from now on.")).to_be_visible()
+    agent.get_by_label("What would a customer write?").fill(UNHEARD)
+    agent.keyboard.press("Enter")
+    expect(agent.locator(".decision").get_by_text("order_change")).to_be_visible()
+    expect(agent.get_by_text("Routed by").locator("xpath=following-sibling::dd[1]")).to_contain_text("v1")
+    agent.get_by_role("button", name="Undo").click()
+    expect(agent.get_by_text("The shipped model routes again.")).to_be_visible()
+    assert agent.evaluate("window.__kept.violations") == []
     assert heard == []
