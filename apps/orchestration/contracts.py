@@ -58,7 +58,7 @@ class StepView:
 
 @dataclass(frozen=True)
 class RunView:
-    """One run with its steps, in the order of the workflow."""
+    """One run with its steps, in the order of the workflow; `undoable` are in the order of undoing."""
 
     id: UUID
     workflow: str
@@ -75,6 +75,7 @@ class RunView:
     due_at: dt.datetime | None
     is_cancelling: bool = False
     steps: list[StepView] = field(default_factory=list)
+    undoable: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

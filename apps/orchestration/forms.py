@@ -27,4 +27,13 @@ class RunFilter(forms.Form):
 
 class OutcomeForm(forms.Form):
     step = forms.CharField(max_length=63)
-    outcome = forms.ChoiceField(choices=[("done", "It was done"), ("not_done", "It was not done")])
+    outcome = forms.ChoiceField(choices=[(name, name) for name in ("done", "not_done", "undone")])
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text="Your colleagues read it in the audit trail.",
+    )

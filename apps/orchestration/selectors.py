@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from apps.orchestration.contracts import RunEventView, RunStatus, RunView, StepStatus, StepView
 from apps.orchestration.definitions.contracts import StepDefinition, WorkflowDefinition
 from apps.orchestration.definitions.selectors import get_definition
+from apps.orchestration.engine.decisions import list_undoable
 from apps.orchestration.engine.journal import plain, read_facts
 from apps.orchestration.engine.receipts import shown_status
 from apps.orchestration.engine.state import RunState, StepState, fold
@@ -28,7 +29,8 @@ def get_run(*, tenant: TenantRef, run_id: UUID) -> RunView:
             raise NotFoundError("There is no such run.")
         definition = get_definition(tenant=tenant, digest=run.workflow_hash)
         state = fold(read_facts(run))
-        return dataclasses.replace(summarise(run), steps=_step_views(state, definition))
+        undoable = [compensation.step for compensation in list_undoable(state, definition)]
+        return dataclasses.replace(summarise(run), steps=_step_views(state, definition), undoable=undoable)
 
 
 def list_runs(

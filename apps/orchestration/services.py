@@ -24,11 +24,12 @@ from apps.orchestration.definitions.selectors import find_published, get_definit
 from apps.orchestration.definitions.services import publish_shipped_workflows
 from apps.orchestration.engine import leases
 from apps.orchestration.engine.births import BIRTHS, Claim
+from apps.orchestration.engine.decisions import list_undoable
 from apps.orchestration.engine.execution import Execution
 from apps.orchestration.engine.giving_up import give_up
 from apps.orchestration.engine.inputs import check_input
 from apps.orchestration.engine.journal import Journal, append_fact, plain, read_facts
-from apps.orchestration.engine.state import Fact, Kind, fold
+from apps.orchestration.engine.state import REQUESTED, Fact, Kind, fold
 from apps.orchestration.models import AgentRun, RunEvent
 from apps.orchestration.ports import DeltaSink, RunHint
 from apps.orchestration.steps.registry import load_actions
@@ -36,14 +37,17 @@ from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import get_tenant, require_active
+from apps.tenants.services import record_audit
 
 __all__ = [
     "cancel_run",
+    "compensate_run",
     "execute_or_await",
     "execute_run",
     "publish_shipped_workflows",
     "resolve_step",
     "retry_run",
+    "settle_undo",
     "start_run",
     "sweep_due_runs",
     "warm_up",
@@ -181,10 +185,10 @@ def sweep_due_runs(
     return len(found)
 
 
-def cancel_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
+def cancel_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: str = "") -> RunView:
     """Ask a run to stop: what it has done is undone, where that is declared. Raises ConflictError at its end.
 
-    Whoever executes it sees the wish at the next commit.
+    Whoever executes it sees the wish at the next commit. This and every other act on a run is audited.
     """
     with in_tenant(tenant):
         run = _locked(run_id)
@@ -195,8 +199,25 @@ def cancel_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
             AgentRun.objects.filter(id=run_id).update(cancel_requested_at=Now(), **idle)
         if run.status == RunStatus.WAITING:
             raise ConflictError("The outcome of a step is unknown; say first whether it was done.")
-        _hint_on_commit(tenant, run_id)
-        return selectors.get_run(tenant=tenant, run_id=run_id)
+        return _steered(tenant, run, "cancel", actor, reason=reason)
+
+
+def compensate_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: str = "") -> RunView:
+    """Undo a completed run: its steps that declare how, the last one first, by the engine as any other work.
+
+    The reply that its customer got stays. Raises ConflictError for a run that is not completed (one that
+    fails or is cancelled is undone by itself) and for one with nothing to undo.
+    """
+    with in_tenant(tenant):
+        run = _locked(run_id)
+        if run.status != RunStatus.COMPLETED:
+            raise ConflictError(f"Only a completed run can be undone; this run is {run.status}.")
+        definition = get_definition(tenant=tenant, digest=run.workflow_hash)
+        if not list_undoable(fold(read_facts(run)), definition):
+            raise ConflictError("Nothing can be undone: no step that was done declares a compensation.")
+        fact = {"reason": REQUESTED, "by": actor, "why": reason}
+        append_fact(run, Kind.COMPENSATION_STARTED, fact, finished_at=None)
+        return _steered(tenant, run, "compensate", actor, reason=reason)
 
 
 def retry_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
@@ -207,9 +228,27 @@ def retry_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
             raise ConflictError(
                 f"Only a failed run or a failed compensation can be retried; this run is {run.status}."
             )
-        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None, output=None)
-        _hint_on_commit(tenant, run_id)
-        return selectors.get_run(tenant=tenant, run_id=run_id)
+        is_undoing = run.status == RunStatus.COMPENSATION_FAILED
+        changes = {} if is_undoing else {"output": None}
+        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None, **changes)
+        return _steered(tenant, run, "retry", actor)
+
+
+def settle_undo(*, tenant: TenantRef, run_id: UUID, step_id: str, actor: str = "") -> RunView:
+    """Take a person's word that they have undone a stuck step by hand; the rest is undone from there.
+
+    Raises ConflictError when the undoing of the step is not stuck.
+    """
+    with in_tenant(tenant):
+        run = _locked(run_id)
+        step = fold(read_facts(run)).step(step_id)
+        if run.status != RunStatus.COMPENSATION_FAILED or step.status is not StepStatus.STUCK:
+            raise ConflictError(f"The undoing of {step_id!r} is not stuck.")
+        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None)
+        undone = {"step": step_id, "action": step.undo.action, "attempt": step.undo.attempt, "output": {}}
+        append_fact(run, Kind.STEP_UNDONE, {**undone, "by": actor})
+        publish(_compensated(run, step_id, step.undo.action))
+        return _steered(tenant, run, "settle", actor, step=step_id)
 
 
 def resolve_step(
@@ -236,8 +275,25 @@ def resolve_step(
             Kind.STEP_RESOLVED,
             {"step": step_id, "outcome": outcome, "output": output or {}, "by": actor},
         )
-        _hint_on_commit(tenant, run_id)
-        return selectors.get_run(tenant=tenant, run_id=run_id)
+        return _steered(tenant, run, "resolve", actor, step=step_id, outcome=outcome)
+
+
+def _steered(tenant: TenantRef, run: AgentRun, what: str, actor: str, **data: str) -> RunView:
+    """Record who did what to a run, and let a worker go on with it after the commit."""
+    told = {name: value for name, value in data.items() if value}
+    record_audit(tenant=tenant, actor=actor, action=f"run.{what}", target=str(run.id), data=told)
+    _hint_on_commit(tenant, run.id)
+    return selectors.get_run(tenant=tenant, run_id=run.id)
+
+
+def _compensated(run: AgentRun, step: str, action: str) -> events.StepCompensated:
+    return events.StepCompensated(
+        tenant_id=run.tenant_id,
+        run_id=run.id,
+        conversation_id=run.conversation_id,
+        step=step,
+        action=action,
+    )
 
 
 def _locked(run_id: UUID) -> AgentRun:

@@ -34,6 +34,9 @@ class Simulation:
 
     def run(self, given: dict[str, Any] | None = None) -> RunState:
         self.note(Kind.RUN_STARTED, input=given or {})
+        return self.go_on()
+
+    def go_on(self) -> RunState:
         while not isinstance(command := d.decide(self.state, self.definition), d.Rest):
             self.turn += 1
             assert self.turn < 5000, "the run does not come to its end"

@@ -108,11 +108,38 @@ def test_a_stuck_compensation_goes_on_after_a_retry(definition, stuck) -> None:
         return
     broken.succeeds = lambda path, attempt: path != last
     broken.note(Kind.RETRY_REQUESTED, by="ops")
-    while not isinstance(command := d.decide(broken.state, definition), d.Rest):
-        broken.perform(command)
+    broken.go_on()
     assert broken.state.status is RunStatus.COMPENSATED
     undone = [path.removesuffix("/undo") for path in broken.effects if path.endswith("/undo")]
     assert undone == [name for name in reversed(broken.state.done) if name in definition.compensation]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    definition=definitions(),
+    bad_undo=st.dictionaries(
+        st.sampled_from([f"s{n}/undo" for n in range(7)]), st.integers(1, 4), max_size=1
+    ),
+    crashes=st.sets(st.integers(1, 60), max_size=8),
+)
+def test_a_completed_run_is_undone_on_request_once_in_reverse(definition, bad_undo, crashes) -> None:
+    simulation = Simulation(
+        definition,
+        succeeds=lambda path, attempt: attempt > bad_undo.get(path, 0),
+        crash=lambda turn: turn in crashes,
+    )
+    assert simulation.run().status is RunStatus.COMPLETED
+    to_undo = [c.step for c in d.list_undoable(simulation.state, definition)]
+    assert to_undo == [name for name in reversed(simulation.state.done) if name in definition.compensation]
+    simulation.note(Kind.COMPENSATION_STARTED, reason="requested")
+    simulation.go_on()
+    undone = [path.removesuffix("/undo") for path in simulation.effects if path.endswith("/undo")]
+    assert undone == to_undo[: len(undone)]
+    if simulation.state.status is RunStatus.COMPENSATED:
+        assert undone == to_undo
+    elif to_undo:
+        assert simulation.state.status is RunStatus.COMPENSATION_FAILED
+        assert simulation.state.step(to_undo[len(undone)]).status is StepStatus.STUCK
 
 
 def started(**state) -> RunState:

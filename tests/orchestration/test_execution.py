@@ -268,6 +268,24 @@ def test_a_crash_at_any_point_loses_nothing_and_repeats_no_effect(
     sink.answer = lambda path, number: 422 if path == "/c" else 200
     publish(acme, calls(sink, "a", "b", "c"), undo(sink, "a", "b"))
     run_id = start(acme)
+    with dying_at(monkeypatch, point, passes), pytest.raises(Crash):
+        services.execute_run(tenant=acme, run_id=run_id)
+    assert not services.execute_run(tenant=acme, run_id=run_id) or point == "end", "its lease holds"
+    for _ in range(3):
+        expire(acme, run_id)
+        services.execute_run(tenant=acme, run_id=run_id)
+
+    assert show(acme, run_id).status is RunStatus.COMPENSATED
+    once = list(dict.fromkeys(paths(sink)))
+    assert once == ["a", "b", "c", "undo-b", "undo-a"]
+    assert len(sink.counts()) == 5, "a repeated request has the key of the first: the receiver does it once"
+    assert len(sink.requests) <= 6, "only what was under way is repeated"
+    assert_history_is_whole(acme, run_id)
+
+
+@contextmanager
+def dying_at(monkeypatch, point, passes):
+    """Make the process die at a point of the engine that it has passed so many times before."""
     left = [passes]
 
     def die_here(at: str) -> None:
@@ -306,19 +324,7 @@ def test_a_crash_at_any_point_loses_nothing_and_repeats_no_effect(
         patched.setattr(Journal, "commit", commit_or_die)
         patched.setattr(execution.Execution, "run", run_or_die)
         patched.setattr(execution, "finish", finish_or_die)
-        with pytest.raises(Crash):
-            services.execute_run(tenant=acme, run_id=run_id)
-    assert not services.execute_run(tenant=acme, run_id=run_id) or point == "end", "its lease holds"
-    for _ in range(3):
-        expire(acme, run_id)
-        services.execute_run(tenant=acme, run_id=run_id)
-
-    assert show(acme, run_id).status is RunStatus.COMPENSATED
-    once = list(dict.fromkeys(paths(sink)))
-    assert once == ["a", "b", "c", "undo-b", "undo-a"]
-    assert len(sink.counts()) == 5, "a repeated request has the key of the first: the receiver does it once"
-    assert len(sink.requests) <= 6, "only what was under way is repeated"
-    assert_history_is_whole(acme, run_id)
+        yield
 
 
 ORIGINAL_RUN = execution.Execution.run

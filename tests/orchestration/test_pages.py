@@ -135,7 +135,7 @@ def test_a_run_shows_its_steps_and_is_retried(live_db, acme: TenantRef):
         assert text in page
     with in_tenant(acme):
         status = AgentRun.objects.get(id=run.id).status
-    assert client.post(f"/app/runs/{run.id}/cancel/").status_code == (
+    assert client.post(f"/app/runs/{run.id}/cancel/", {"reason": "wrong order"}).status_code == (
         409 if RunStatus(status).is_end else 302
     )
     assert client.post(f"/app/runs/{run.id}/explode/").status_code == 404

@@ -21,6 +21,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>", runs.RunView.as_view(), name="api-run"),
     path("runs/<uuid:run_id>/events", runs.RunEventsView.as_view(), name="run-events"),
     path("runs/<uuid:run_id>/cancel", runs.CancelView.as_view(), name="run-cancel"),
+    path("runs/<uuid:run_id>/compensate", runs.CompensateView.as_view(), name="run-compensate"),
     path("runs/<uuid:run_id>/retry", runs.RetryView.as_view(), name="run-retry"),
     path("runs/<uuid:run_id>/resolve", runs.ResolveView.as_view(), name="run-resolve"),
 ]

@@ -64,6 +64,10 @@ class RunSummarySerializer(serializers.Serializer[Any]):
 
 class RunSerializer(RunSummarySerializer):
     steps = StepSerializer(many=True)
+    undoable = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Steps that `compensate` or `cancel` would undo, in this order.",
+    )
 
 
 class RunEventSerializer(serializers.Serializer[Any]):
@@ -96,9 +100,21 @@ class WaitSerializer(serializers.Serializer[Any]):
     )
 
 
+class ReasonRequest(serializers.Serializer[Any]):
+    reason = serializers.CharField(
+        required=False, default="", allow_blank=True, max_length=500, help_text="Kept in the audit trail."
+    )
+
+
+OUTCOMES = [(name, name) for name in ("done", "not_done", "undone")]
+
+
 class ResolveRequest(serializers.Serializer[Any]):
     step = serializers.CharField(max_length=63)
-    outcome = serializers.ChoiceField([("done", "done"), ("not_done", "not_done")])
+    outcome = serializers.ChoiceField(
+        OUTCOMES,
+        help_text="`done` or `not_done` for an unknown step; `undone` for a stuck one, undone by hand.",
+    )
     output = serializers.DictField(required=False, help_text="What the step gave, when it was done.")
 
 
@@ -187,10 +203,26 @@ class CancelView(APIView):
 
     required_scopes = SCOPES
 
-    @extend_schema(operation_id="runs_cancel", tags=["runs"], request=None, responses=RunSerializer)
+    @extend_schema(operation_id="runs_cancel", tags=["runs"], request=ReasonRequest, responses=RunSerializer)
     def post(self, request: TenantRequest, run_id: UUID) -> Response:
         """Stop a run and undo what it has done, where that is declared."""
-        run = services.cancel_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request))
+        given = _reason(request)
+        run = services.cancel_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
+        return Response(RunSerializer(run).data)
+
+
+class CompensateView(APIView):
+    """Undoes a completed run."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(
+        operation_id="runs_compensate", tags=["runs"], request=ReasonRequest, responses=RunSerializer
+    )
+    def post(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Undo the steps of a completed run that declare how, the last one first."""
+        given = _reason(request)
+        run = services.compensate_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
         return Response(RunSerializer(run).data)
 
 
@@ -207,7 +239,7 @@ class RetryView(APIView):
 
 
 class ResolveView(APIView):
-    """A human's word on a step whose outcome was lost."""
+    """A human's word on a step whose outcome was lost, or whose undoing is stuck."""
 
     required_scopes = SCOPES
 
@@ -215,15 +247,22 @@ class ResolveView(APIView):
         operation_id="runs_resolve", tags=["runs"], request=ResolveRequest, responses=RunSerializer
     )
     def post(self, request: TenantRequest, run_id: UUID) -> Response:
-        """Say whether a step with an unknown outcome took effect; the run goes on."""
+        """Say whether a step with an unknown outcome took effect, or was undone by hand; the run goes on."""
         asked = ResolveRequest(data=request.data)
         asked.is_valid(raise_exception=True)
-        run = services.resolve_step(
-            tenant=request.tenant,
-            run_id=run_id,
-            step_id=asked.validated_data["step"],
-            is_done=asked.validated_data["outcome"] == "done",
-            output=asked.validated_data.get("output"),
-            actor=actor_of(request),
-        )
+        step, outcome = asked.validated_data["step"], asked.validated_data["outcome"]
+        which: dict[str, Any] = {"tenant": request.tenant, "run_id": run_id, "step_id": step}
+        if outcome == "undone":
+            run = services.settle_undo(**which, actor=actor_of(request))
+        else:
+            output = asked.validated_data.get("output")
+            run = services.resolve_step(
+                **which, is_done=outcome == "done", output=output, actor=actor_of(request)
+            )
         return Response(RunSerializer(run).data)
+
+
+def _reason(request: TenantRequest) -> dict[str, str]:
+    asked = ReasonRequest(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)

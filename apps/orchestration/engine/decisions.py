@@ -212,16 +212,19 @@ def _settle(
     return Execute(step, known.attempt, known.arguments, variables, known.condition, is_repeat=True)
 
 
+def list_undoable(state: RunState, definition: WorkflowDefinition) -> list[CompensationDefinition]:
+    """Return what is left to undo, in the order in which it has to be: what was done last comes first."""
+    declared = [definition.compensation.get(step_id) for step_id in reversed(state.done)]
+    return [c for c in declared if c and state.step(c.step).status is not StepStatus.UNDONE]
+
+
 def _undo_next(state: RunState, definition: WorkflowDefinition, settings: Settings) -> Command:
-    for step_id in reversed(state.done):
-        compensation = definition.compensation.get(step_id)
-        status = state.step(step_id).status
-        if compensation is None or status is StepStatus.UNDONE:
-            continue
+    undoable = list_undoable(state, definition)
+    if undoable:
         # Whatever was done before this step stands under it: it is not undone past a stuck one.
-        if status is StepStatus.STUCK:
+        if state.step(undoable[0].step).status is StepStatus.STUCK:
             return Finish(RunStatus.COMPENSATION_FAILED)
-        return _undo(compensation, state, definition, settings)
+        return _undo(undoable[0], state, definition, settings)
     if state.compensating_because == "cancelled":
         return Finish(RunStatus.CANCELLED)
     has_undone = any(step.status is StepStatus.UNDONE for step in state.steps.values())

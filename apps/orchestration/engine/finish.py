@@ -22,6 +22,7 @@ APOLOGY = "Sorry, something went wrong on our side and I could not finish this. 
 def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) -> None:
     """End the run with everything that belongs to its end; a cancelled run says nothing to the customer.
 
+    A completed run that was undone on request keeps its reply, which was said and paid for.
     Raises CancelArrived.
     """
     run = journal.run
@@ -30,15 +31,17 @@ def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) 
     with journal.commit(begins_something=is_well, finished_at=Now(), lease_owner="") as fields:
         journal.note(Kind.RUN_ENDED, {"status": status.value})
         receipt = make_receipt(journal.state, definition, run, latency_ms)
-        fields["output"] = _reply(journal, status, receipt)
-        _record_usage(journal, receipt)
+        if not journal.state.is_undone_on_request:
+            fields["output"] = _reply(journal, status, receipt)
+            _record_usage(journal, receipt)
         journal.events.append(_event(journal, status, receipt, journal.state.error))
     metrics.agent_runs_total.labels(str(journal.tenant.id), run.workflow_name, status.value).inc()
 
 
 def _reply(journal: Journal, status: RunStatus, receipt: Receipt) -> dict[str, Any]:
     run = journal.run
-    text = receipt.text if status is RunStatus.COMPLETED else APOLOGY
+    is_well = status is RunStatus.COMPLETED
+    text = receipt.text if is_well else APOLOGY
     output: dict[str, Any] = {"text": text, "sources": receipt.sources, "receipt": receipt.data}
     if run.conversation_id is None or status is RunStatus.CANCELLED or not text:
         return output
@@ -50,7 +53,8 @@ def _reply(journal: Journal, status: RunStatus, receipt: Receipt) -> dict[str, A
         text=text,
         sources=receipt.sources,
         receipt=receipt.data,
-        reply_key=f"{run.id}/{retries}" if retries else str(run.id),
+        # However often a run fails again after a retry, its customer is told once.
+        reply_key=f"{run.id}/{retries}" if is_well and retries else str(run.id),
     )
     return {**output, "message_id": str(message.id), "seq": message.seq}
 

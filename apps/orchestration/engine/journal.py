@@ -150,4 +150,5 @@ def append_fact(run: AgentRun, kind: Kind, data: dict[str, Any], **changes: Any)
     AgentRun.objects.filter(id=run.id).update(
         version=F("version") + 1, status=state.status.value, error=state.error, **{"due_at": Now(), **changes}
     )
+    run.version += 1
     return state

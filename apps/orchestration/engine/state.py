@@ -9,6 +9,8 @@ from typing import Any
 
 from apps.orchestration.contracts import RunStatus, StepStatus
 
+REQUESTED = "requested"  # why a completed run is undone: a person asked for it
+
 
 class Kind(enum.StrEnum):
     """What can happen to a run."""
@@ -87,6 +89,11 @@ class RunState:
     def step(self, step_id: str) -> StepState:
         """Return how a step stands; one that nothing happened to is pending."""
         return self.steps.get(step_id, StepState())
+
+    @property
+    def is_undone_on_request(self) -> bool:
+        """Tell whether the run had completed before somebody asked to undo it."""
+        return self.compensating_because == REQUESTED
 
 
 def fold(facts: Iterable[Fact], state: RunState | None = None) -> RunState:

@@ -13,5 +13,8 @@ urlpatterns = [
     path("workflows/w/<str:name>/publish/", workflows.publish, name="workflow_publish"),
     path("runs/", runs.show_runs, name="runs"),
     path("runs/<uuid:run_id>/", runs.show_run, name="run"),
-    path("runs/<uuid:run_id>/<str:action>/", runs.act, name="run_action"),
+    path("runs/<uuid:run_id>/cancel/", runs.undo_run, {"action": "cancel"}, name="run_cancel"),
+    path("runs/<uuid:run_id>/compensate/", runs.undo_run, {"action": "compensate"}, name="run_compensate"),
+    path("runs/<uuid:run_id>/retry/", runs.retry, name="run_retry"),
+    path("runs/<uuid:run_id>/resolve/", runs.resolve, name="run_resolve"),
 ]

@@ -9,16 +9,13 @@ from django.shortcuts import redirect, render
 from apps.orchestration import selectors, services
 from apps.orchestration.contracts import RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.selectors import get_definition
-from apps.orchestration.forms import OutcomeForm, RunFilter
+from apps.orchestration.forms import OutcomeForm, ReasonForm, RunFilter
 from apps.orchestration.models import AgentRun
 from apps.orchestration.pages.graph import draw
-from apps.resilience.errors import InvalidInput, NotFoundError
+from apps.resilience.errors import InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, member_page, notify
 from apps.tenants.paging import paginate
-from apps.tenants.services import record_audit
-
-RETRIABLE = (RunStatus.FAILED, RunStatus.COMPENSATION_FAILED)
 
 
 @member_page(read="read:runs")
@@ -44,62 +41,86 @@ def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
         "graph": draw(definition, {step.id: step.state.value for step in run.steps}),
         "events": selectors.list_run_events(tenant=request.tenant, run_id=run_id),
         "unknown": [step for step in run.steps if step.state is StepStatus.UNKNOWN],
+        "stuck": [step for step in run.steps if step.state is StepStatus.STUCK],
         "is_moving": not run.status.is_end,
         "may_write": may_write,
         "may_see_contents": may_write,
-        "actions": _actions(run) if may_write else [],
+        "offered": _offered(run) if may_write else [],
     }
     template = "orchestration/_run.html" if request.htmx else "orchestration/run.html"
     return render(request, template, context)
 
 
+@member_page(read="write:runs", write="write:runs")
+def undo_run(request: MemberRequest, run_id: UUID, action: str) -> HttpResponse:
+    """Tell what cancelling or compensating a run would undo, ask why, and do it."""
+    form = ReasonForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        steer = services.cancel_run if action == "cancel" else services.compensate_run
+        steer(tenant=request.tenant, run_id=run_id, actor=request.user.email, **form.cleaned_data)
+        notify(request, SAID[action])
+        return redirect("run", run_id)
+    with in_tenant(request.tenant):
+        run = selectors.get_run(tenant=request.tenant, run_id=run_id)
+        definition = get_definition(tenant=request.tenant, digest=run.hash)
+    context = {
+        "run": run,
+        "form": form,
+        "action": action,
+        "is_possible": action in _offered(run),
+        "undone": [(step, definition.compensation[step].action) for step in run.undoable],
+        "kept": [s.id for s in run.steps if s.state is StepStatus.DONE and s.id not in run.undoable],
+    }
+    return render(request, "orchestration/undo.html", context, status=422 if form.errors else 200)
+
+
 @member_page(write="write:runs", post_only=True)
-def act(request: MemberRequest, run_id: UUID, action: str) -> HttpResponse:
-    """Retry or cancel a run, or say how a step with a lost outcome ended."""
-    tenant, actor = request.tenant, request.user.email
-    selectors.get_run(tenant=tenant, run_id=run_id)
-    with in_tenant(tenant):
-        match action:
-            case "retry":
-                services.retry_run(tenant=tenant, run_id=run_id, actor=actor)
-            case "cancel":
-                services.cancel_run(tenant=tenant, run_id=run_id, actor=actor)
-            case "resolve":
-                _resolve(request, run_id)
-            case _:
-                raise NotFoundError("There is no such action.")
-        record_audit(tenant=tenant, actor=actor, action=f"run.{action}", target=str(run_id))
-    notify(request, SAID[action])
+def retry(request: MemberRequest, run_id: UUID) -> HttpResponse:
+    """Let a failed run, or an undoing that is stuck, go on."""
+    services.retry_run(tenant=request.tenant, run_id=run_id, actor=request.user.email)
+    notify(request, SAID["retry"])
+    return redirect("run", run_id)
+
+
+@member_page(write="write:runs", post_only=True)
+def resolve(request: MemberRequest, run_id: UUID) -> HttpResponse:
+    """Take a person's word on a step whose outcome was lost, or whose undoing is stuck."""
+    selectors.get_run(
+        tenant=request.tenant, run_id=run_id
+    )  # somebody else's run is not found, whatever is sent
+    form = OutcomeForm(request.POST)
+    if not form.is_valid():
+        raise InvalidInput({name: [str(error) for error in errors] for name, errors in form.errors.items()})
+    step, outcome, actor = form.cleaned_data["step"], form.cleaned_data["outcome"], request.user.email
+    if outcome == "undone":
+        services.settle_undo(tenant=request.tenant, run_id=run_id, step_id=step, actor=actor)
+    else:
+        is_done = outcome == "done"
+        services.resolve_step(
+            tenant=request.tenant, run_id=run_id, step_id=step, is_done=is_done, actor=actor
+        )
+    notify(request, SAID["resolve"])
     return redirect("run", run_id)
 
 
 SAID = {
     "retry": "The run goes on.",
     "cancel": "The run stops, and what it has done is undone where that is declared.",
+    "compensate": "The run is being undone, the last step first.",
     "resolve": "Noted; the run goes on from there.",
 }
 
 
-def _resolve(request: MemberRequest, run_id: UUID) -> None:
-    form = OutcomeForm(request.POST)
-    if not form.is_valid():
-        raise InvalidInput({name: [str(error) for error in errors] for name, errors in form.errors.items()})
-    services.resolve_step(
-        tenant=request.tenant,
-        run_id=run_id,
-        step_id=form.cleaned_data["step"],
-        is_done=form.cleaned_data["outcome"] == "done",
-        actor=request.user.email,
-    )
-
-
-def _actions(run: RunView) -> list[tuple[str, str, str]]:
-    actions = []
-    if run.status in RETRIABLE:
-        actions.append(("retry", "Retry", ""))
-    if run.status in (RunStatus.RUNNING,) and not run.is_cancelling:
-        actions.append(("cancel", "Cancel and undo", "Stop this run and undo what it has done?"))
-    return actions
+def _offered(run: RunView) -> list[str]:
+    """Return what a member may ask of a run in this state."""
+    match run.status:
+        case RunStatus.FAILED | RunStatus.COMPENSATION_FAILED:
+            return ["retry"]
+        case RunStatus.RUNNING if not run.is_cancelling:
+            return ["cancel"]
+        case RunStatus.COMPLETED if run.undoable:
+            return ["compensate"]
+    return []
 
 
 def _filtered(given: dict[str, str]) -> QuerySet[AgentRun]:
