@@ -117,6 +117,8 @@ LOGIN_REDIRECT_URL = "/app/"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_ADAPTER = "apps.accounts.adapter.PublicAdapter"
+ACCOUNT_FORMS = {"login": "apps.accounts.login.LoginForm"}
 ACCOUNT_SIGNUP_FORM_CLASS = "apps.accounts.forms.SignUpFields"
 ACCOUNT_SIGNUP_REDIRECT_URL = "start"
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -127,7 +129,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "UserAttributeSimilarityValidator")
 ]
 # On a laptop mails are files in the data folder; an installation names its server in EMAIL_URL.
-EMAIL_CONFIG = env.email_url("EMAIL_URL", default=f"filemail:///{DATA_DIR}/mail")
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default=f"filemail:///{DATA_DIR.absolute()}/mail")
 EMAIL_BACKEND = EMAIL_CONFIG["EMAIL_BACKEND"]
 EMAIL_FILE_PATH = EMAIL_CONFIG["EMAIL_FILE_PATH"]
 EMAIL_HOST, EMAIL_PORT = EMAIL_CONFIG["EMAIL_HOST"], EMAIL_CONFIG["EMAIL_PORT"]
@@ -162,7 +164,7 @@ DATABASE_ROUTERS = ["apps.tenants.routers.OwnerMigrates", "django_tenants.router
 
 REDIS_URL = env.str("REDIS_URL")
 NATS_URL = env.str("NATS_URL")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {"default": {"BACKEND": "apps.resilience.cache.SteadyCache", "LOCATION": REDIS_URL}}
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

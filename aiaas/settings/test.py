@@ -1,7 +1,7 @@
 """Settings of the tests: one database, and one Valkey database number, for each pytest worker."""
 
 from aiaas.settings.base import *  # noqa: F403
-from aiaas.settings.base import CHANNEL_LAYERS, DATABASES, REDIS_URL, env
+from aiaas.settings.base import CACHES, CHANNEL_LAYERS, DATABASES, REDIS_URL, env
 
 WORKER = env.str("PYTEST_XDIST_WORKER", default="main")
 ALLOWED_HOSTS = ["*"]
@@ -12,7 +12,7 @@ for alias in DATABASES:
     DATABASES[alias].pop("OPTIONS", None)
 REDIS_DB = 1 + int(WORKER.removeprefix("gw")) if WORKER.startswith("gw") else 0
 REDIS_URL = f"{REDIS_URL.rstrip('/')}/{REDIS_DB}"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES["default"]["LOCATION"] = REDIS_URL
 CHANNEL_LAYERS["default"]["CONFIG"]["hosts"] = [REDIS_URL]
 CELERY_BROKER_URL = REDIS_URL
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,13 +1,13 @@
 """JSON Web Tokens with the contract's claims, signed and read through simplejwt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from apps.tenants import selectors
-from apps.tenants.contracts import Principal, PrincipalKind
+from apps.tenants.contracts import Principal
 from apps.tenants.services import principal_of
 
 
@@ -36,26 +36,22 @@ def issue_tokens(principal: Principal) -> TokenPair:
 
 
 def read_access_token(raw: str) -> Principal:
-    """Return whom an access token stands for; raises BadToken."""
+    """Return whom an access token stands for, with no more than their role permits today; raises BadToken."""
     token = _read(AccessToken, raw)
-    return Principal(
-        kind=PrincipalKind.USER,
-        id=str(token["sub"]),
-        tenant=selectors.get_tenant(tenant_id=UUID(token["tenant_id"])),
-        roles=tuple(token.get("roles", ())),
-        permissions=frozenset(token.get("permissions", ())),
-    )
+    today = _member(token)
+    return replace(today, permissions=today.permissions & frozenset(token.get("permissions", ())))
 
 
 def renew_tokens(raw: str) -> TokenPair:
     """Exchange a refresh token for a new pair with the member's rights of today; raises BadToken."""
-    token = _read(RefreshToken, raw)
-    user_id, tenant_id = UUID(token["sub"]), UUID(token["tenant_id"])
+    return issue_tokens(_member(_read(RefreshToken, raw)))
+
+
+def _member(token: Token) -> Principal:
+    user_id = UUID(token["sub"])
     for membership in selectors.list_memberships(user_id=user_id):
-        if membership.tenant.id == tenant_id:
-            return issue_tokens(
-                principal_of(user_id=user_id, name="", tenant=membership.tenant, role=membership.role)
-            )
+        if str(membership.tenant.id) == token["tenant_id"]:
+            return principal_of(user_id=user_id, name="", tenant=membership.tenant, role=membership.role)
     raise BadToken("You are no longer a member of this tenant.")
 
 

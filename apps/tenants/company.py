@@ -2,14 +2,16 @@
 
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
 
 from apps.resilience.errors import InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.models import Membership, Tenant, User
-from apps.tenants.selectors import SILENCE_HOURS
+from apps.tenants.selectors import SILENCE_HOURS, list_time_zones
 from apps.tenants.services import record_audit
+
+MAX_NAME = 200
+MAX_SILENCE_HOURS = 30 * 24
 
 
 def read_settings(*, tenant: TenantRef) -> dict[str, Any]:
@@ -25,9 +27,7 @@ def read_settings(*, tenant: TenantRef) -> dict[str, Any]:
 
 def update_settings(*, tenant: TenantRef, name: str, time_zone: str, silence_hours: int, actor: str) -> None:
     """Change the company's settings; audited with before and after. Raises InvalidInput."""
-    if time_zone not in available_timezones():
-        raise InvalidInput({"time_zone": ["Choose a time zone such as Europe/Berlin."]})
-    ZoneInfo(time_zone)
+    _check(name, time_zone, silence_hours)
     after = {"name": name.strip(), "time_zone": time_zone, "silence_hours": silence_hours}
     with in_tenant(tenant):
         row = Tenant.objects.select_for_update().get(id=tenant.id)
@@ -46,3 +46,15 @@ def update_profile(*, tenant: TenantRef, user_id: UUID, name: str, wants_mail: b
     with in_tenant(tenant):
         User.objects.filter(id=user_id).update(name=name.strip())
         Membership.objects.filter(user_id=user_id).update(wants_mail=wants_mail)
+
+
+def _check(name: str, time_zone: str, silence_hours: int) -> None:
+    errors: dict[str, list[str]] = {}
+    if not 1 <= len(name.strip()) <= MAX_NAME:
+        errors["name"] = [f"Use 1 to {MAX_NAME} characters."]
+    if time_zone not in dict(list_time_zones()):
+        errors["time_zone"] = ["Choose a time zone such as Europe/Berlin."]
+    if not 1 <= silence_hours <= MAX_SILENCE_HOURS:
+        errors["silence_hours"] = [f"Give 1 to {MAX_SILENCE_HOURS} hours."]
+    if errors:
+        raise InvalidInput(errors)

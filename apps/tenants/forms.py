@@ -1,10 +1,12 @@
 """What members fill in about their company and themselves."""
 
 import datetime as dt
+from typing import Any
 
 from django import forms
 from django.utils import timezone
 
+from apps.tenants.company import MAX_NAME, MAX_SILENCE_HOURS
 from apps.tenants.contracts import Role
 from apps.tenants.permissions import THINGS
 from apps.tenants.selectors import list_time_zones
@@ -29,11 +31,7 @@ class InviteForm(forms.Form):
     role = forms.ChoiceField(choices=ROLES, initial=Role.AGENT.value)
 
 
-class RoleForm(forms.Form):
-    role = forms.ChoiceField(choices=ROLES)
-
-
-class RestoreForm(RoleForm):
+class RestoreForm(forms.Form):
     email = forms.EmailField(max_length=254)
 
 
@@ -52,14 +50,14 @@ class AcceptForm(forms.Form):
 
 
 class SettingsForm(forms.Form):
-    name = forms.CharField(label="Company name", max_length=200)
+    name = forms.CharField(label="Company name", max_length=MAX_NAME)
     time_zone = forms.ChoiceField(
         choices=list_time_zones, help_text="Days and billing periods begin at midnight of this zone."
     )
     silence_hours = forms.IntegerField(
         label="Hours of silence that count as solved",
         min_value=1,
-        max_value=720,
+        max_value=MAX_SILENCE_HOURS,
         help_text="A conversation that the AI answered and the customer did not come back to is assumed "
         "to be resolved after this time.",
     )
@@ -77,14 +75,21 @@ class ProfileForm(forms.Form):
 
 
 class AuditFilter(forms.Form):
-    action = forms.CharField(required=False, max_length=100)
+    action = forms.CharField(label="What", required=False, max_length=100)
     actor = forms.CharField(label="Who", required=False, max_length=100)
+    target = forms.CharField(label="Concerning", required=False, max_length=200)
     since = forms.DateField(
         label="From", required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
     )
     until = forms.DateField(
         label="To", required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
     )
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = self.cleaned_data
+        if given.get("since") and given.get("until") and given["until"] < given["since"]:
+            self.add_error("until", "Choose a day that is not before the first one.")
+        return given
 
 
 VERBS = ("read", "write")

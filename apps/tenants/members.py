@@ -12,13 +12,14 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
+from apps.resilience.errors import ConflictError, InvalidInput, NotAllowed, NotFoundError
 from apps.tenants.context import APP, in_tenant
 from apps.tenants.contracts import Role, TenantRef
-from apps.tenants.models import Invitation, Membership, Tenant, User
+from apps.tenants.models import AuditEvent, Invitation, Membership, Tenant, User
 from apps.tenants.services import add_member, clean_email, record_audit
 
 INVITATION_LASTS = dt.timedelta(days=7)
+RESTORABLE_FOR = dt.timedelta(days=1)
 MAX_WAITING = 100
 
 
@@ -34,12 +35,16 @@ class InvitationView:
     has_account: bool
 
 
-def invite_member(*, tenant: TenantRef, email: str, role: str, actor: str) -> tuple[Invitation, str]:
+def invite_member(
+    *, tenant: TenantRef, email: str, role: str, actor: str, actor_role: Role = Role.OWNER
+) -> tuple[Invitation, str]:
     """Invite a person and return the invitation with the token of its link, which is kept nowhere.
 
-    An earlier invitation of the same address ends. Raises InvalidInput, ConflictError.
+    An earlier invitation of the same address ends. Raises InvalidInput, ConflictError, and NotAllowed where
+    somebody else than an owner would make an owner.
     """
     address, wanted = clean_email(email), _role(role)
+    _require_owner(actor_role, wanted)
     token = secrets.token_urlsafe(32)
     with in_tenant(tenant):
         if Membership.objects.filter(user__email=address).exists():
@@ -93,11 +98,13 @@ def accept_invitation(*, token: str, name: str = "", password: str = "") -> UUID
     """
     invitation = find_invitation(token)
     if not invitation.has_account:
-        _check_password(password)
+        _check_password(password, User(email=invitation.email, name=name))
     with in_tenant(invitation.tenant):
         used = waiting_invitations().filter(id=invitation.id).update(accepted_at=timezone.now())
         if not used:
             raise NotFoundError(GONE)
+        if not invitation.has_account and User.objects.filter(email=invitation.email).exists():
+            raise ConflictError("This address has an account by now: open the link again and log in.")
         return add_member(
             tenant=invitation.tenant,
             email=invitation.email,
@@ -107,11 +114,17 @@ def accept_invitation(*, token: str, name: str = "", password: str = "") -> UUID
         )
 
 
-def change_role(*, tenant: TenantRef, membership_id: UUID, role: str, actor: str) -> Role:
-    """Give a member another role and return the former one; raises NotFoundError, ConflictError."""
+def change_role(
+    *, tenant: TenantRef, membership_id: UUID, role: str, actor: str, actor_role: Role = Role.OWNER
+) -> Role:
+    """Give a member another role and return the former one.
+
+    Raises NotFoundError, ConflictError, NotAllowed.
+    """
     with in_tenant(tenant):
         membership, wanted = _lock(tenant, membership_id), _role(role)
         former = Role(membership.role)
+        _require_owner(actor_role, former, wanted)
         if former is Role.OWNER and wanted is not Role.OWNER:
             _require_another_owner(membership)
         membership.role = wanted
@@ -122,27 +135,44 @@ def change_role(*, tenant: TenantRef, membership_id: UUID, role: str, actor: str
     return former
 
 
-def remove_member(*, tenant: TenantRef, membership_id: UUID, actor: str) -> tuple[str, Role]:
-    """Take a person's membership and return their address and role; raises NotFoundError, ConflictError."""
+def remove_member(
+    *, tenant: TenantRef, membership_id: UUID, actor: str, actor_role: Role = Role.OWNER
+) -> tuple[str, Role]:
+    """Take a person's membership and return their address and role; what they have open ends with it.
+
+    Raises NotFoundError, ConflictError, NotAllowed.
+    """
     with in_tenant(tenant):
         membership = _lock(tenant, membership_id)
-        if membership.role == Role.OWNER:
-            _require_another_owner(membership)
-        email, role = membership.user.email, Role(membership.role)
-        membership.delete()
-        data = {"before": role.value}
-        record_audit(tenant=tenant, actor=actor, action="member.removed", target=email, data=data)
-    return email, role
+        _require_owner(actor_role, Role(membership.role))
+        return _remove(tenant, membership, "member.removed", actor)
 
 
-def restore_member(*, tenant: TenantRef, email: str, role: str, actor: str) -> None:
-    """Undo a removal; raises NotFoundError for an address without an account."""
+def leave_company(*, tenant: TenantRef, user_id: UUID) -> None:
+    """Give up one's own membership; raises NotFoundError, and ConflictError for the last owner."""
     with in_tenant(tenant):
-        address = clean_email(email)
-        if not User.objects.filter(email=address).exists():
-            raise NotFoundError("There is no such person.")
-        add_member(tenant=tenant, email=address, role=_role(role))
-        record_audit(tenant=tenant, actor=actor, action="member.restored", target=address)
+        own = Membership.objects.filter(user_id=user_id).first()
+        if own is None:
+            raise NotFoundError("You are no member of this company.")
+        membership = _lock(tenant, own.id)
+        _remove(tenant, membership, "member.left", membership.user.email)
+
+
+def restore_member(*, tenant: TenantRef, email: str, actor: str, actor_role: Role = Role.OWNER) -> None:
+    """Undo a removal, with the role of then.
+
+    Raises NotFoundError for somebody who was not removed within a day, and NotAllowed.
+    """
+    with in_tenant(tenant):
+        since = timezone.now() - RESTORABLE_FOR
+        removals = AuditEvent.objects.filter(action="member.removed", occurred_at__gte=since)
+        removal = removals.filter(target=clean_email(email)).order_by("-occurred_at").first()
+        if removal is None:
+            raise NotFoundError("Nobody with this address was removed within a day; invite them anew.")
+        role = Role(removal.data["before"])
+        _require_owner(actor_role, role)
+        add_member(tenant=tenant, email=removal.target, role=role)
+        record_audit(tenant=tenant, actor=actor, action="member.restored", target=removal.target)
 
 
 def list_members(*, tenant: TenantRef) -> list[Membership]:
@@ -170,6 +200,20 @@ def _lock(tenant: TenantRef, membership_id: UUID) -> Membership:
     return found
 
 
+def _remove(tenant: TenantRef, membership: Membership, action: str, actor: str) -> tuple[str, Role]:
+    if membership.role == Role.OWNER:
+        _require_another_owner(membership)
+    email, role = membership.user.email, Role(membership.role)
+    membership.delete()
+    record_audit(tenant=tenant, actor=actor, action=action, target=email, data={"before": role.value})
+    return email, role
+
+
+def _require_owner(actor_role: Role, *concerned: Role) -> None:
+    if Role.OWNER in concerned and actor_role is not Role.OWNER:
+        raise NotAllowed("Only an owner can make, change or remove an owner. Ask one of them.")
+
+
 def _require_another_owner(membership: Membership) -> None:
     if not Membership.objects.filter(role=Role.OWNER).exclude(id=membership.id).exists():
         raise ConflictError("A company needs an owner: make somebody else one first.")
@@ -182,9 +226,9 @@ def _role(role: str) -> Role:
         raise InvalidInput({"role": [f"Choose one of {', '.join(Role)}."]}) from None
 
 
-def _check_password(password: str) -> None:
+def _check_password(password: str, user: User) -> None:
     try:
-        validate_password(password)
+        validate_password(password, user)
     except ValidationError as error:
         raise InvalidInput({"password": list(error.messages)}) from error
 

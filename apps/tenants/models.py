@@ -127,7 +127,10 @@ class WidgetKey(models.Model):
 
 
 class AuditEvent(models.Model):
-    """A privileged act; the application role may add rows, never change them."""
+    """A privileged act; the application role may add rows, never change them.
+
+    `address` is where the request came from; NULL for what no request asked for.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
@@ -135,6 +138,7 @@ class AuditEvent(models.Model):
     action = models.CharField(max_length=100)
     target = models.CharField(max_length=200, blank=True)
     data = models.JSONField(default=dict, blank=True)
+    address = models.GenericIPAddressField(null=True, blank=True)
     occurred_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

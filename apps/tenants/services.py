@@ -21,6 +21,7 @@ from apps.tenants.context import OWNER, in_tenant
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, Role, TenantRef, WidgetKeyView
 from apps.tenants.events import TenantProvisioned
 from apps.tenants.models import ApiKey, AuditEvent, Membership, Tenant, User, WidgetKey
+from apps.tenants.origin import request_address
 from apps.tenants.permissions import ALL, COARSE_SCOPES, ROLE_PERMISSIONS
 from apps.tenants.schemas import create_schema, drop_schema
 from apps.tenants.secrets import seal
@@ -221,7 +222,13 @@ def principal_of(*, user_id: UUID, name: str, tenant: TenantRef, role: Role) -> 
 def record_audit(
     *, tenant: TenantRef, actor: str, action: str, target: str = "", data: dict[str, Any] | None = None
 ) -> None:
-    """Append a privileged act to the audit trail, in the caller's transaction."""
+    """Append a privileged act, with the request's address, to the audit trail in the caller's transaction."""
     AuditEvent.objects.create(
-        id=uuid7(), tenant_id=tenant.id, actor=actor, action=action, target=target, data=data or {}
+        id=uuid7(),
+        tenant_id=tenant.id,
+        actor=actor,
+        action=action,
+        target=target,
+        data=data or {},
+        address=request_address(),
     )

@@ -30,10 +30,12 @@ LAYERS = (
     {"gateway", "realtime", "accounts", "analytics"},
 )
 PUBLIC = {"services", "selectors", "contracts", "events"}
-# Foundations that every app builds on: the tenant context, base model and sealing, trace context, resilience.
+# Foundations that every app builds on: the tenant context, base model and sealing, where a request comes
+# from, trace context, resilience.
 # The dashboard's door and its pages of lists are met in every app's pages.
 FOUNDATIONS = {
     "apps.tenants.context",
+    "apps.tenants.origin",
     "apps.tenants.dashboard",
     "apps.tenants.orm",
     "apps.tenants.paging",

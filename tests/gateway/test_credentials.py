@@ -15,7 +15,9 @@ PASSWORD = "correct horse battery staple"
 
 @pytest.fixture
 def ada(acme):
-    services.add_member(tenant=acme, email="ada@acme.example", role=Role.OWNER, name="Ada", password=PASSWORD)
+    return services.add_member(
+        tenant=acme, email="ada@acme.example", role=Role.OWNER, name="Ada", password=PASSWORD
+    )
 
 
 def login(client, **fields):
@@ -77,16 +79,20 @@ def test_refresh_refuses_what_is_no_refresh_token(stranger, ada):
         assert answer.status_code in (400, 401)
 
 
-def forged(acme, key=None, **changes):
+def forged(acme, person, key=None, **changes):
     now = dt.datetime.now(dt.UTC)
-    claims = {"token_type": "access", "jti": "1", "sub": "01935c1e-7d5a-7c33-8f00-123456789012"}
+    claims = {"token_type": "access", "jti": "1", "sub": str(person)}
     claims |= {"tenant_id": str(acme.id), "iat": now, "exp": now + dt.timedelta(minutes=5)}
     claims = {name: value for name, value in (claims | changes).items() if value is not None}
     return jwt.encode(claims, key or settings.SECRET_KEY, algorithm="HS256")
 
 
-def test_a_well_signed_token_is_believed(acme):
-    assert bearer(forged(acme)).get("/api/v1/me").status_code == 200
+def test_a_well_signed_token_is_believed_and_grants_no_more_than_the_role(acme, ada):
+    services.add_member(tenant=acme, email="ada@acme.example", role=Role.VIEWER)
+    token = forged(acme, ada, permissions=["read:orders", "write:orders"])
+    answer = bearer(token).get("/api/v1/me")
+    assert answer.status_code == 200
+    assert answer.json()["permissions"] == ["read:orders"]
 
 
 @pytest.mark.parametrize(
@@ -99,11 +105,12 @@ def test_a_well_signed_token_is_believed(acme):
         {"tenant_id": "acme"},
         {"tenant_id": "01935c1e-7d5a-7c33-8f00-123456789012"},
         {"sub": "someone"},
+        {"sub": "01935c1e-7d5a-7c33-8f00-123456789012"},
         {"exp": None},
     ],
 )
-def test_a_token_that_is_not_right_in_every_claim_is_refused(acme, changes):
-    answer = bearer(forged(acme, **changes)).get("/api/v1/me")
+def test_a_token_that_is_not_right_in_every_claim_is_refused(acme, ada, changes):
+    answer = bearer(forged(acme, ada, **changes)).get("/api/v1/me")
     assert answer.status_code == 401
     assert answer["Content-Type"] == "application/problem+json"
     assert answer["WWW-Authenticate"]

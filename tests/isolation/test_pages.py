@@ -82,7 +82,7 @@ PERSONAL = {"app/choose-tenant/", "app/leave-tenant/"}
 # Names of the product's own, the same for every tenant.
 SHARED = {"app/overview/<str:key>/"}
 # What everybody may write, because it concerns nobody else.
-OWN = {"app/profile/"}
+OWN = {"app/profile/", "app/team/leave/"}
 # Values for further parameters of a route, by name.
 OTHERS = {"action": "hold", "number": "1", "version": "1", "step": "find"}
 

@@ -10,12 +10,14 @@ from django.core import mail
 from django.db import connections
 from django.test import Client
 
+from apps.gateway.tokens import issue_tokens
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants import members
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.models import Invitation, Membership
 from apps.tenants.selectors import list_audit_events, list_memberships
+from apps.tenants.services import principal_of
 from tests.pages import log_in, member_of
 
 pytestmark = pytest.mark.usefixtures("valkey")
@@ -158,3 +160,103 @@ def test_the_audit_trail_is_filtered_and_exported(acme: TenantRef, globex: Tenan
     assert "member.added" not in page
     body = b"".join(client.get("/app/audit/export/", {"action": "member.invited"}).streaming_content).decode()
     assert "'=cmd@x.example" in body
+
+
+def membership_of(tenant: TenantRef, email: str) -> Membership:
+    with in_tenant(tenant):
+        return Membership.objects.get(user__email=email)
+
+
+@pytest.mark.parametrize(("email", "role"), [("", "agent"), ("nobody", "agent"), ("a@b.example", "king")])
+def test_wrong_words_in_an_invitation_are_told_at_their_field(acme: TenantRef, email: str, role: str):
+    answer = log_in(acme).post("/app/team/", {"email": email, "role": role})
+    assert answer.status_code == 422
+    assert "errorlist" in answer.content.decode()
+    with in_tenant(acme):
+        assert not Invitation.objects.exists()
+
+
+def test_an_admin_makes_and_touches_no_owner(acme: TenantRef):
+    admin, owner = log_in(acme, Role.ADMIN), membership_of(acme, member_of(acme))
+    page = admin.get("/app/team/").content.decode()
+    assert f"/members/{owner.id}/remove/" not in page
+    assert admin.post("/app/team/", {"email": "x@y.example", "role": "owner"}).status_code == 422
+    assert admin.post(f"/app/team/members/{owner.id}/remove/").status_code == 403
+    assert admin.post(f"/app/team/members/{owner.id}/role/", {"role": "viewer"}).status_code == 403
+    viewer = membership_of(acme, member_of(acme, Role.VIEWER))
+    assert admin.post(f"/app/team/members/{viewer.id}/role/", {"role": "owner"}).status_code == 403
+    assert admin.post(f"/app/team/members/{viewer.id}/role/", {"role": "agent"}).status_code == 302
+
+
+def test_only_who_was_removed_comes_back_and_as_what_they_were(acme: TenantRef, globex: TenantRef):
+    owner, admin, stranger = log_in(acme), log_in(acme, Role.ADMIN), member_of(globex)
+    assert admin.post("/app/team/restore/", {"email": stranger, "role": "admin"}).status_code == 404
+    gone = member_of(acme, Role.OWNER)
+    members.remove_member(tenant=acme, membership_id=membership_of(acme, gone).id, actor="test")
+    assert admin.post("/app/team/restore/", {"email": gone}).status_code == 403
+    assert owner.post("/app/team/restore/", {"email": gone}).status_code == 302
+    assert membership_of(acme, gone).role == Role.OWNER
+
+
+def test_a_removed_members_session_and_tokens_end_at_once(acme: TenantRef, globex: TenantRef):
+    client = log_in(acme, Role.ADMIN)
+    user = get_user_model().objects.get(id=client.session["_auth_user_id"])
+    (own,) = list_memberships(user_id=user.id)
+    principal = principal_of(user_id=user.id, name="", tenant=acme, role=own.role)
+    api = Client(headers={"Authorization": f"Bearer {issue_tokens(principal).access}"})
+    membership = membership_of(acme, user.email)
+    assert api.get("/api/v1/api-keys").status_code == 200
+    members.change_role(tenant=acme, membership_id=membership.id, role="agent", actor="test")
+    assert api.get("/api/v1/api-keys").status_code == 403
+    assert client.get("/app/audit/").status_code == 403
+    members.remove_member(tenant=acme, membership_id=membership.id, actor="test")
+    assert api.get("/api/v1/orders").status_code == 401
+    assert client.get("/app/orders/").headers["Location"] == "/accounts/start/"
+
+
+def test_a_deactivated_person_is_out_everywhere(acme: TenantRef):
+    client = log_in(acme)
+    user = get_user_model().objects.get(id=client.session["_auth_user_id"])
+    principal = principal_of(user_id=user.id, name="", tenant=acme, role=Role.OWNER)
+    api = Client(headers={"Authorization": f"Bearer {issue_tokens(principal).access}"})
+    get_user_model().objects.filter(id=user.id).update(is_active=False)
+    assert api.get("/api/v1/orders").status_code == 401
+    assert client.get("/app/").headers["Location"].startswith("/accounts/login/")
+
+
+def test_a_member_leaves_but_not_the_last_owner(acme: TenantRef):
+    owner, viewer = log_in(acme), log_in(acme, Role.VIEWER)
+    with in_tenant(acme):
+        Membership.objects.exclude(user_id__in=[c.session["_auth_user_id"] for c in (owner, viewer)]).delete()
+    assert owner.post("/app/team/leave/").status_code == 409
+    assert viewer.post("/app/team/leave/").status_code == 302
+    assert viewer.get("/app/").headers["Location"] == "/accounts/start/"
+    assert list_audit_events(tenant=acme)[0].action == "member.left"
+
+
+def test_a_link_opened_by_somebody_else_changes_nobody(acme: TenantRef, globex: TenantRef):
+    other = log_in(globex)
+    for email in ("new@team.example", member_of(globex)):
+        page = accept_page(invite(acme, email))
+        shown = other.get(page)
+        assert "Log out and go on" in shown.content.decode()
+        assert other.get("/app/profile/").status_code == 200
+    assert other.post(page, {"name": "x", "password": "a long enough one"}).status_code == 302
+    assert other.get("/app/profile/").status_code == 302
+    assert len(list_memberships(user_id=get_user_model().objects.get(email=email).id)) == 1
+
+
+def test_the_audit_trail_says_from_where(acme: TenantRef):
+    client = log_in(acme)
+    client.post("/app/team/", {"email": "a@b.example", "role": "agent"}, REMOTE_ADDR="203.0.113.7")
+    assert list_audit_events(tenant=acme)[0].address == "203.0.113.7"
+    assert "203.0.113.7" in client.get("/app/audit/").content.decode()
+    invite(acme, "without@request.example")
+    assert list_audit_events(tenant=acme)[0].address is None
+
+
+@pytest.mark.parametrize("query", [{"since": "2026-02-30"}, {"since": "2026-02-02", "until": "2026-02-01"}])
+def test_a_filter_that_is_none_is_told(acme: TenantRef, query: dict[str, str]):
+    client = log_in(acme)
+    assert client.get("/app/audit/", query).status_code == 422
+    assert client.get("/app/audit/export/", query).status_code == 400

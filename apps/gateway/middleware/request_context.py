@@ -9,8 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from uuid_utils.compat import uuid7
 
 from apps.events.tracing import continue_trace
+from apps.gateway.credentials import client_ip
 from apps.gateway.metrics import REQUEST_DURATION
 from apps.gateway.middleware import GetResponse
+from apps.tenants.origin import coming_from
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +34,7 @@ class RequestContextMiddleware:
         parent = request.headers.get("traceparent")
         with (
             structlog.contextvars.bound_contextvars(request_id=request.request_id),  # type: ignore[attr-defined]
+            coming_from(client_ip(request, settings.TRUSTED_PROXY_COUNT)),
             continue_trace(parent, f"{request.method}") as span,
         ):
             response = self.get_response(request)

@@ -9,6 +9,7 @@ from apps.tenants.pages.team import (
     change_member,
     drop_invitation,
     drop_member,
+    leave,
     return_member,
     show_team,
 )
@@ -17,6 +18,7 @@ urlpatterns = [
     path("choose-tenant/", choose_tenant, name="choose_tenant"),
     path("leave-tenant/", leave_tenant, name="leave_tenant"),
     path("team/", show_team, name="team"),
+    path("team/leave/", leave, name="leave_company"),
     path("team/restore/", return_member, name="restore_member"),
     path("team/members/<uuid:membership_id>/role/", change_member, name="change_role"),
     path("team/members/<uuid:membership_id>/remove/", drop_member, name="remove_member"),

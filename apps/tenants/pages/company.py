@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 
-from apps.resilience.errors import DomainError
+from apps.resilience.errors import DomainError, InvalidInput
 from apps.tenants.company import read_settings, update_profile, update_settings
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
@@ -63,13 +63,17 @@ def list_audit(request: MemberRequest) -> HttpResponse:
     form = AuditFilter(request.GET)
     rows = _filtered(request, form)
     page = paginate(rows, request.GET.get("cursor", ""), by="-occurred_at", then="-id")
-    return render(request, "tenants/audit.html", {"form": form, "page": page})
+    context = {"form": form, "page": page}
+    return render(request, "tenants/audit.html", context, status=422 if form.errors else 200)
 
 
 @member_page(read="read:audit")
 def export_audit(request: MemberRequest) -> HttpResponse:
-    """Send the newest rows of the trail as CSV."""
-    rows = list(_filtered(request, AuditFilter(request.GET)).order_by("-occurred_at", "-id")[:EXPORT_ROWS])
+    """Send the newest rows of the trail as CSV; raises InvalidInput for a filter that is none."""
+    form = AuditFilter(request.GET)
+    if not form.is_valid():
+        raise InvalidInput({name: [str(error) for error in errors] for name, errors in form.errors.items()})
+    rows = list(_filtered(request, form).order_by("-occurred_at", "-id")[:EXPORT_ROWS])
     response = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="audit.csv"'
     return response  # type: ignore[return-value]
@@ -81,8 +85,8 @@ def _filtered(request: MemberRequest, form: AuditFilter) -> QuerySet[AuditEvent]
         return rows.none()
     given = form.cleaned_data
     zone = ZoneInfo(read_settings(tenant=request.tenant)["time_zone"])
-    for name in ("action", "actor"):
-        rows = rows.filter(**{f"{name}__startswith": given[name]}) if given[name] else rows
+    for name in ("action", "actor", "target"):
+        rows = rows.filter(**{f"{name}__icontains": given[name]}) if given[name] else rows
     if given["since"]:
         rows = rows.filter(occurred_at__gte=_midnight(given["since"], zone))
     if given["until"]:
@@ -101,9 +105,9 @@ class _Echo:
 
 def _lines(rows: list[AuditEvent]) -> Iterator[str]:
     writer: Any = csv.writer(_Echo())
-    yield writer.writerow(["time", "who", "what", "target", "data"])
+    yield writer.writerow(["time", "who", "what", "target", "from", "data"])
     for row in rows:
-        cells = [row.occurred_at.isoformat(), row.actor, row.action, row.target, row.data]
+        cells = [row.occurred_at.isoformat(), row.actor, row.action, row.target, row.address or "", row.data]
         yield writer.writerow([_harmless(str(cell)) for cell in cells])
 
 

@@ -10,7 +10,7 @@ from django.urls import path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from apps.resilience.errors import InvalidInput, NotFoundError
+from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants import members
 from apps.tenants.dashboard import SESSION_TENANT, add_errors, show_problem
 from apps.tenants.forms import AcceptForm
@@ -32,14 +32,15 @@ def accept(request: HttpRequest, token: str) -> HttpResponse:
 
 def _join(request: HttpRequest, token: str, invitation: members.InvitationView) -> HttpResponse:
     own = request.user.is_authenticated and request.user.email == invitation.email
-    if invitation.has_account and not own:
+    # Somebody else's link, opened by a person who is logged in, must not make them another person.
+    if (invitation.has_account or request.user.is_authenticated) and not own:
         return _ask_for_login(request, invitation)
     form = AcceptForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and (own or form.is_valid()):
         given = {} if own else form.cleaned_data
         try:
             user_id = members.accept_invitation(token=token, **given)
-        except InvalidInput as error:
+        except (ConflictError, InvalidInput) as error:
             add_errors(form, error)
         else:
             if not own:
@@ -51,9 +52,10 @@ def _join(request: HttpRequest, token: str, invitation: members.InvitationView) 
 
 
 def _ask_for_login(request: HttpRequest, invitation: members.InvitationView) -> HttpResponse:
-    if request.user.is_authenticated:
-        logout(request)
     there = f"{reverse('account_login')}?{urlencode({'next': request.path})}"
+    if request.method == "POST" and request.user.is_authenticated:
+        logout(request)
+        return HttpResponseRedirect(request.path)
     return render(request, "tenants/invitation.html", {"invitation": invitation, "login_url": there})
 
 
