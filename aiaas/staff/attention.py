@@ -1,15 +1,19 @@
 """The start page: what needs somebody's attention, and how the platform is."""
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.urls import reverse
+from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
 
 from aiaas.observability.pulse import ROLES, ProcessView, list_processes
+from apps.accounts.models import SignUp
+from apps.billing.models import Invoice
 from apps.events import outbox
 from apps.events.models import DeadLetter
 from apps.gateway.health import failing_checks
@@ -18,6 +22,7 @@ from apps.tenants.context import PLATFORM
 from apps.tenants.models import Tenant
 
 LAG_LIMIT_S = 30.0
+SIGN_UP_LIMIT, INVOICE_LIMIT = dt.timedelta(minutes=2), dt.timedelta(hours=1)
 QUEUE_LIMIT = 1000
 COUNTED_TO = 1000  # "1000" then means that many or more: counting on would cost and tell nothing
 TROUBLED_RUNS = {
@@ -42,7 +47,14 @@ def describe_platform() -> dict[str, Any]:
         ("Tasks waiting", "unknown" if queue is None else queue, ""),
         ("Dead letters", _dead_letters(), reverse("admin:events_deadletter_changelist")),
     ]
-    matters = [*_broken_servers(), *_missing_processes(processes), *_slow(lag_s, queue), *_stuck()]
+    matters = [
+        *_broken_servers(),
+        *_missing_processes(processes),
+        *_slow(lag_s, queue),
+        *_stuck(),
+        *_unmade_companies(),
+        *_late_invoices(),
+    ]
     return {"matters": matters, "figures": figures, "processes": processes}
 
 
@@ -82,6 +94,27 @@ def _stuck() -> list[Matter]:
         url = reverse("admin:orchestration_agentrun_changelist") + f"?status__exact={status}"
         matters += [Matter(f"{total} runs {what}.", url)] if total else []
     return matters
+
+
+def _unmade_companies() -> list[Matter]:
+    url = reverse("admin:accounts_signup_changelist")
+    failed = _count(SignUp.objects.filter(status=SignUp.Status.FAILED))
+    late = SignUp.objects.filter(due_at__lt=timezone.now() - SIGN_UP_LIMIT)
+    matters = []
+    if failed:
+        matters.append(Matter(f"{failed} companies could not be made.", f"{url}?status__exact=failed"))
+    if waiting := _count(late):
+        matters.append(Matter(f"{waiting} companies wait to be made.", f"{url}?status__exact=waiting"))
+    return matters
+
+
+def _late_invoices() -> list[Matter]:
+    closing = Invoice.objects.using(PLATFORM).filter(
+        status=Invoice.Status.CLOSING, created_at__lt=timezone.now() - INVOICE_LIMIT
+    )
+    total = _count(closing)
+    url = reverse("admin:billing_invoice_changelist") + "?status__exact=closing"
+    return [Matter(f"{total} invoices are not finished.", url)] if total else []
 
 
 def _dead_letters() -> int:

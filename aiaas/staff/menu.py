@@ -6,12 +6,20 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 SECTIONS: list[tuple[str, list[tuple[str, str, str]]]] = [
-    ("Companies", [("Tenants", "tenants_tenant", "apartment"), ("Users", "tenants_user", "group")]),
+    (
+        "Companies",
+        [
+            ("Tenants", "tenants_tenant", "apartment"),
+            ("Sign-ups", "accounts_signup", "person_add"),
+            ("Users", "tenants_user", "group"),
+        ],
+    ),
     (
         "Money",
         [
             ("Plans", "billing_plan", "payments"),
-            ("Subscriptions", "billing_subscription", "receipt_long"),
+            ("Subscriptions", "billing_subscription", "contract"),
+            ("Invoices", "billing_invoice", "receipt_long"),
         ],
     ),
     (
@@ -20,6 +28,14 @@ SECTIONS: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("Runs", "orchestration_agentrun", "play_circle"),
             ("Dead letters", "events_deadletter", "mail_off"),
             ("Outbox", "events_outboxevent", "outbox"),
+        ],
+    ),
+    (
+        "Staff",
+        [
+            ("Groups", "auth_group", "groups"),
+            ("Acts on companies", "tenants_auditevent", "policy"),
+            ("Log", "admin_logentry", "history"),
         ],
     ),
 ]

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from aiaas.staff.forms import PlanForm, ReasonForm, VisitForm
-from aiaas.staff.site import PlatformAdmin, action, ask, display
+from aiaas.staff.site import PlatformAdmin, action, actor_of, ask, display
 from apps.billing.models import Subscription
 from apps.billing.selectors import list_quotas
 from apps.billing.services import subscribe_tenant
@@ -33,6 +33,7 @@ class TenantAdmin(PlatformAdmin):
     list_display = ("name", "slug", "state", "plan", "members", "created_at")
     list_filter = ("status",)
     search_fields = ("name", "slug")
+    search_help_text = "A part of the name or of the address"
     ordering = ("-created_at",)
     fields = ("name", "slug", "status", "time_zone", "plan", "members", "usage", "created_at", "id")
     readonly_fields = ("plan", "members", "usage", "created_at", "id")
@@ -78,19 +79,19 @@ class TenantAdmin(PlatformAdmin):
             if q.used or q.limit
         )
 
-    @action(description="Log in as…", url_path="visit", icon="login")
+    @action(description="Log in as…", url_path="visit", icon="login", permissions=["steer"])
     def visit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         tenant = _find(object_id)
 
         def begin(role: str, reason: str) -> str:
-            begin_visit(tenant=tenant, role=Role(role), reason=reason, actor=_actor(request))
+            begin_visit(tenant=tenant, role=Role(role), reason=reason, actor=actor_of(request))
             until = (timezone.now() + VISIT_LASTS).isoformat()
             request.session[SESSION_ACTING] = {"tenant": tenant.slug, "role": role, "until": until}
             return f"You are visiting {tenant.slug} for an hour."
 
         return self._ask(request, tenant, VisitForm, begin, "Log in as", "Begin the visit", "/app/")
 
-    @action(description="Change the plan…", url_path="plan", icon="payments")
+    @action(description="Change the plan…", url_path="plan", icon="payments", permissions=["steer"])
     def change_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
         tenant = _find(object_id)
 
@@ -98,30 +99,39 @@ class TenantAdmin(PlatformAdmin):
             with in_tenant(tenant):
                 subscribe_tenant(tenant=tenant, plan_code=plan)
                 data = {"plan": plan, "reason": reason}
-                record_audit(tenant=tenant, actor=_actor(request), action="plan.changed", data=data)
+                record_audit(tenant=tenant, actor=actor_of(request), action="plan.changed", data=data)
             return f"{tenant.slug} is on {plan} now."
 
         return self._ask(request, tenant, PlanForm, change, "Change the plan of", "Change the plan")
 
-    @action(description="Suspend…", url_path="suspend", icon="pause")
+    @action(description="Suspend…", url_path="suspend", icon="pause", permissions=["steer"])
     def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
         tenant = _find(object_id)
 
         def stop(reason: str) -> str:
-            suspend_tenant(tenant=tenant, reason=reason, actor=_actor(request))
+            suspend_tenant(tenant=tenant, reason=reason, actor=actor_of(request))
             return f"{tenant.slug} is suspended."
 
         return self._ask(request, tenant, ReasonForm, stop, "Suspend", "Suspend")
 
-    @action(description="Resume…", url_path="resume", icon="play_arrow")
+    @action(description="Resume…", url_path="resume", icon="play_arrow", permissions=["steer"])
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         tenant = _find(object_id)
 
         def go_on(reason: str) -> str:
-            resume_tenant(tenant=tenant, reason=reason, actor=_actor(request))
+            resume_tenant(tenant=tenant, reason=reason, actor=actor_of(request))
             return f"{tenant.slug} works again."
 
         return self._ask(request, tenant, ReasonForm, go_on, "Resume", "Resume")
+
+    def has_steer_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("tenants.change_tenant")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Offer to suspend an active tenant, and to resume a suspended one."""
+        hidden = "suspend" if _find(str(object_id)).is_suspended else "resume"
+        offered = super().get_actions_detail(request, object_id)
+        return [one for one in offered if one.path != hidden]
 
     def _ask(
         self,
@@ -150,7 +160,3 @@ def _find(object_id: str) -> TenantRef:
         return get_tenant(tenant_id=UUID(object_id))
     except (ValueError, NotFoundError) as error:
         raise Http404("There is no such tenant.") from error
-
-
-def _actor(request: HttpRequest) -> str:
-    return f"staff:{request.user.email}"[:100]  # type: ignore[union-attr]

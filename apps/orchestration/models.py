@@ -41,6 +41,11 @@ class AgentRun(TenantModel):
             models.Index(fields=["tenant_id", "due_at"], condition=Q(due_at__isnull=False), name="run_due"),
             models.Index(fields=["tenant_id", "-created_at", "-id"], name="run_newest"),
             models.Index(
+                fields=["status", "-id"],
+                condition=Q(status__in=["failed", "waiting", "compensating", "compensation_failed"]),
+                name="run_troubled",
+            ),
+            models.Index(
                 fields=["conversation_id"],
                 condition=Q(conversation_id__isnull=False),
                 name="run_conversation",

@@ -29,6 +29,12 @@ def begin_visit(*, tenant: TenantRef, role: Role, reason: str, actor: str) -> No
         record_audit(tenant=tenant, actor=actor, action="staff.visit_began", data=data)
 
 
+def end_visit(*, tenant: TenantRef, actor: str) -> None:
+    """Record that a staff member has left a tenant's dashboard."""
+    with in_tenant(tenant):
+        record_audit(tenant=tenant, actor=actor, action="staff.visit_ended")
+
+
 def _set_status(tenant: TenantRef, status: str, action: str, reason: str, actor: str) -> None:
     data = {"reason": _required(reason)}
     with in_tenant(tenant):

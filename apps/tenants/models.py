@@ -142,4 +142,9 @@ class AuditEvent(models.Model):
     occurred_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        indexes = [models.Index(fields=["tenant", "-occurred_at"], name="audit_by_time")]
+        indexes = [
+            models.Index(fields=["tenant", "-occurred_at"], name="audit_by_time"),
+            models.Index(
+                fields=["-id"], condition=models.Q(actor__startswith="staff:"), name="audit_of_staff"
+            ),
+        ]

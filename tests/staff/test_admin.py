@@ -138,11 +138,33 @@ def test_dead_letters_are_replayed(live_db, acme: TenantRef):
     assert "2 dead letters wait" in page
     url = reverse("admin:events_deadletter_replay", args=[letters[good.id].id])
     assert client.get(url).status_code == 200
-    assert client.post(url).status_code == 302
-    answer = client.post(reverse("admin:events_deadletter_replay", args=[letters[bad.id].id]))
-    assert answer.status_code == 422
+    assert client.post(url).status_code == 422, "a reason is needed"
+    assert client.post(url, {"reason": "Mended"}).status_code == 302
+    again = reverse("admin:events_deadletter_replay", args=[letters[bad.id].id])
+    assert client.post(again, {"reason": "Perhaps"}).status_code == 422
+    acts = [(e.action, e.data["reason"], e.data["failed"]) for e in list_audit_events(tenant=acme)[:2]]
+    assert acts == [("staff.event_replayed", "Perhaps", True), ("staff.event_replayed", "Mended", False)]
     waiting = DeadLetter.objects.using("owner").filter(replayed_at=None).values_list("event_id", flat=True)
     assert list(waiting) == [bad.id]
+
+
+def test_several_dead_letters_are_replayed_with_one_reason(live_db, acme: TenantRef, globex: TenantRef):
+    client, url = staff(live_db), reverse("admin:events_deadletter_changelist")
+    for tenant in (acme, globex):
+        with in_tenant(tenant):
+            letter = usage_envelope(tenant)
+            bury(consumer="usage_projection", envelope=letter, cause="ValueError: x", deliveries=3)
+    ids = [str(letter.id) for letter in DeadLetter.objects.using("owner")]
+    asked = client.post(url, {"action": "replay_selected", "_selected_action": ids})
+    assert asked.status_code == 200
+    assert all(f'value="{key}"' in asked.content.decode() for key in ids)
+    empty = {"action": "replay_selected", "_selected_action": ids, "reason": ""}
+    assert client.post(url, empty).status_code == 422
+    assert DeadLetter.objects.using("owner").filter(replayed_at=None).count() == 2
+    assert client.post(url, {**empty, "reason": "Mended"}).status_code == 302
+    assert not DeadLetter.objects.using("owner").filter(replayed_at=None).exists()
+    for tenant in (acme, globex):
+        assert list_audit_events(tenant=tenant)[0].data["reason"] == "Mended"
 
 
 def usage_envelope(tenant: TenantRef, quantity: object = 2) -> Envelope:

@@ -1,7 +1,9 @@
 from django.db import migrations, models
 
-from apps.tenants.orm import AllowPlatform
-
+STAFF_ACTS = """
+GRANT SELECT ON tenants_auditevent TO aiaas_platform;
+CREATE POLICY platform_access ON tenants_auditevent TO aiaas_platform USING (actor LIKE 'staff:%');
+"""
 COLUMNS = "tenant_id uuid, slug text, schema_name text, status text, tenant_name text, role text"
 
 
@@ -21,7 +23,14 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField("auditevent", "address", models.GenericIPAddressField(blank=True, null=True)),
-        AllowPlatform("tenants_auditevent", "SELECT"),
+        migrations.AddIndex(
+            "auditevent",
+            models.Index(
+                fields=["-id"], condition=models.Q(actor__startswith="staff:"), name="audit_of_staff"
+            ),
+        ),
+        # The staff's admin lists what staff did to companies, and nothing that a company did itself.
+        migrations.RunSQL(STAFF_ACTS, "DROP POLICY platform_access ON tenants_auditevent"),
         # Who was deactivated belongs to no company, by whatever credential they come.
         migrations.RunSQL(
             resolver("JOIN tenants_user u ON u.id = m.user_id AND u.is_active"), resolver("")

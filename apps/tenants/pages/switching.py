@@ -9,7 +9,8 @@ from django.views.decorators.http import require_POST
 
 from apps.resilience.errors import NotFoundError
 from apps.tenants.dashboard import SESSION_ACTING, SESSION_TENANT, show_problem
-from apps.tenants.selectors import list_memberships
+from apps.tenants.lifecycle import end_visit
+from apps.tenants.selectors import get_tenant, list_memberships
 
 
 @require_POST
@@ -28,5 +29,8 @@ def choose_tenant(request: HttpRequest) -> HttpResponse:
 @login_required
 def leave_tenant(request: HttpRequest) -> HttpResponse:
     """End a staff member's visit to a tenant."""
-    request.session.pop(SESSION_ACTING, None)
+    acting = request.session.pop(SESSION_ACTING, None)
+    if acting:
+        actor = f"staff:{request.user.email}"[:100]  # type: ignore[union-attr]
+        end_visit(tenant=get_tenant(slug=acting["tenant"]), actor=actor)
     return HttpResponseRedirect("/admin/")
