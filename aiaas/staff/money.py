@@ -102,8 +102,12 @@ class SubscriptionAdmin(AcrossTenants):
     list_filter = (("ended_at", admin.EmptyFieldListFilter),)
     ordering = ("-id",)
     list_select_related = ("plan",)
-    fields = ("company_name", "plan", "anchor", "created_at", "ended_at")
+    fields = ("company_name", "plan_name", "anchor", "created_at", "ended_at")
     readonly_fields = fields
+
+    @display(description="Plan")
+    def plan_name(self, subscription: Subscription) -> str:
+        return subscription.plan.name
 
 
 @admin.register(Invoice)

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest
 from unfold.paginator import InfinitePaginator
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from aiaas.staff.reasons import ReasonedAdmin
 from aiaas.staff.site import display
@@ -33,7 +34,6 @@ class UserAdmin(ReasonedAdmin):
         "created_at",
     )
     readonly_fields = ("email", "companies", "last_login", "created_at")
-    filter_horizontal = ("groups",)
     list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -45,6 +45,11 @@ class UserAdmin(ReasonedAdmin):
         if request.user.is_superuser and obj != request.user:
             return fields
         return (*fields, "is_active", "is_staff", "is_superuser", "groups")
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer groups as boxes to tick."""
+        widget = UnfoldAdminCheckboxSelectMultipleWidget
+        return super().formfield_for_manytomany(db_field, request, widget=widget, **kwargs)
 
     @display(description="Companies")
     def companies(self, user: User) -> str:
@@ -60,14 +65,17 @@ class GroupAdmin(ReasonedAdmin):
     search_fields = ("name",)
     ordering = ("name",)
     fields = ("name", "permissions")
-    filter_horizontal = ("permissions",)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer what the pages here ask for, and nothing else."""
         models = [model._meta.model_name for model in self.admin_site._registry]
         known = Permission.objects.select_related("content_type").filter(content_type__model__in=models)
         offered = known.filter(codename__regex="^(view|change|add)_")
-        return super().formfield_for_manytomany(db_field, request, queryset=offered, **kwargs)
+        field: Any = super().formfield_for_manytomany(
+            db_field, request, queryset=offered, widget=UnfoldAdminCheckboxSelectMultipleWidget, **kwargs
+        )
+        field.label_from_instance = lambda permission: permission.name
+        return field
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser

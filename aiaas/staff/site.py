@@ -49,6 +49,8 @@ class StaffSite(UnfoldAdminSite):
     Staff log in where everybody does, so that guessing is limited there as well.
     """
 
+    index_title = "Start"
+
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """Take pages of ours only: those of libraries ask for no reason and log nothing."""
         if admin_class is not None and admin_class.__module__.startswith("aiaas.staff."):

@@ -21,6 +21,7 @@ from apps.tenants.selectors import get_tenant
 from apps.tenants.services import record_audit
 from workers.dead_letters import replay_letter
 
+PRE = '<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>'
 RUN_COLOURS = {
     "running": "info",
     "completed": "success",
@@ -79,7 +80,7 @@ class DeadLetterAdmin(AcrossTenants):
     def event(self, letter: DeadLetter) -> str:
         """The envelope without its data, which is the tenant's."""
         outside = {name: value for name, value in letter.envelope.items() if name != "data"}
-        return format_html("<pre>{}</pre>", orjson.dumps(outside, option=orjson.OPT_INDENT_2).decode())
+        return format_html(PRE, orjson.dumps(outside, option=orjson.OPT_INDENT_2).decode())
 
     @admin.action(description="Replay the selected dead letters…", permissions=["replay"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse | None:

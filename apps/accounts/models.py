@@ -37,3 +37,6 @@ class SignUp(models.Model):
         indexes = [
             models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="sign_up_due")
         ]
+
+    def __str__(self) -> str:
+        return self.company

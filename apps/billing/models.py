@@ -108,6 +108,9 @@ class Subscription(TenantModel):
             )
         ]
 
+    def __str__(self) -> str:
+        return f"Since {self.created_at:%Y-%m-%d}"
+
 
 class UsageEvent(TenantModel):
     """One thing used, never changed; the primary key is the event's id, so a repeat finds itself.
@@ -202,6 +205,9 @@ class Invoice(TenantModel):
             models.Index(fields=["tenant_id", "-period_end"], name="invoice_by_period"),
             models.Index(fields=["status"], condition=Q(status="closing"), name="invoice_closing"),
         ]
+
+    def __str__(self) -> str:
+        return self.number_text or "Invoice in the making"
 
 
 class InvoiceLine(TenantModel):

@@ -35,6 +35,9 @@ class OutboxEvent(models.Model):
             models.Index(fields=["stream", "published_at"], name="outbox_refill"),
         ]
 
+    def __str__(self) -> str:
+        return self.type
+
 
 class OutboxShard(models.Model):
     """The lease of one shard: only its holder publishes, which keeps a run's events in order."""
@@ -81,3 +84,6 @@ class DeadLetter(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["consumer", "event_id"], name="one_dead_letter")]
+
+    def __str__(self) -> str:
+        return self.type

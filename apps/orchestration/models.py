@@ -58,6 +58,9 @@ class AgentRun(TenantModel):
             )
         ]
 
+    def __str__(self) -> str:
+        return f"{self.workflow_name} {self.id}"
+
 
 class RunEvent(models.Model):
     """One fact of a run's history; never changed, its state is the fold of all of them."""

@@ -29,6 +29,9 @@ class Tenant(TenantMixin):
     config = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    def __str__(self) -> str:
+        return self.name
+
     def _check_schema_name_is_unique(self) -> None:
         # django-tenants asks on the default connection, where no tenant is entered yet.
         if Tenant.objects.using(OWNER).filter(schema_name__iexact=self.schema_name).exists():
@@ -148,3 +151,6 @@ class AuditEvent(models.Model):
                 fields=["-id"], condition=models.Q(actor__startswith="staff:"), name="audit_of_staff"
             ),
         ]
+
+    def __str__(self) -> str:
+        return self.action

@@ -18,19 +18,23 @@ from apps.billing.models import UsageBucket
 from apps.billing.periods import bucket_start
 from apps.conversations.services import start_conversation
 from apps.crm.services import create_order, find_or_create_customer
+from apps.events.services import bury
 from apps.ingestion.services import add_document, process_document
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
+from apps.tenants.lifecycle import begin_visit
 from apps.tenants.services import add_member, provision_tenant
 from tests.conftest import clone_database, drop_database, use_database
 from tests.isolation.test_pages import PAGES, address
 from tests.live import LiveDatabase
 from tests.product import Product, running
+from tests.staff.test_admin import usage_envelope
 
 ARTICLES = {"Returns and refunds", "Delivery outside the European Union", "Track your parcel"}
 FULL_OWNER = "owner@full.example"
 LAMPS_OWNER, UNHEARD = "owner@lamps.example", "Kindly expedite the dispatch of PO 77-B"
 OWNER, PASSWORD = "owner@shop.example", "a long enough password"
+STAFF = "staff@platform.example"
 DOWNLOADS = (".csv", ".pdf", "export/")
 PATIENCE_MS = 30_000
 LOG_LINES = 60
@@ -132,7 +136,18 @@ def _open_shop() -> TenantRef:
             process_document(tenant=tenant, document_id=document.id)
     _add_ada(tenant, company)
     add_person(tenant, OWNER, Role.OWNER, "Olga Owner")
+    _employ_staff(tenant)
     return tenant
+
+
+def _employ_staff(tenant: TenantRef) -> None:
+    """Make a member of the staff, and something for them to look at."""
+    get_user_model().objects.create_superuser(STAFF)
+    _set_password(STAFF)
+    begin_visit(tenant=tenant, role=Role.VIEWER, reason="A question", actor=f"staff:{STAFF}")
+    with in_tenant(tenant):
+        letter = usage_envelope(tenant)
+        bury(consumer="usage_projection", envelope=letter, cause="ValueError: x", deliveries=3)
 
 
 def _fill_up() -> None:
@@ -153,6 +168,10 @@ def _be_asked_oddly() -> None:
 def add_person(tenant: TenantRef, email: str, role: Role, name: str) -> None:
     """Add a member who can log in to the real processes, whose hasher is not the tests' quick one."""
     add_member(tenant=tenant, email=email, role=role, name=name)
+    _set_password(email)
+
+
+def _set_password(email: str) -> None:
     hasher = PBKDF2PasswordHasher()
     get_user_model().objects.filter(email=email).update(password=hasher.encode(PASSWORD, hasher.salt()))
 
@@ -179,14 +198,14 @@ def browser(product: Product) -> Iterator[Browser]:
         browser.close()
 
 
-def log_in(context: BrowserContext, product: Product, email: str = OWNER) -> Page:
+def log_in(context: BrowserContext, product: Product, email: str = OWNER, then: str = "/app/") -> Page:
     """Log in as a person does, and return the page on which they land."""
     page = context.new_page()
-    page.goto(f"{product.url}/accounts/login/")
+    page.goto(f"{product.url}/accounts/login/?next={then}")
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name=re.compile("Log in|Sign In")).click()
-    page.wait_for_url("**/app/**")
+    page.wait_for_url(f"**{then}**")
     return page
 
 

@@ -5,9 +5,12 @@ The pages are found by walking the URLs, so a page written next year is looked a
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+from django.contrib import admin
+from django.urls import reverse
 from playwright.sync_api import Browser, BrowserContext, Page, Response
 
-from tests.journeys.conftest import BOOKKEEPING, log_in
+from tests.journeys.conftest import BOOKKEEPING, STAFF, log_in
 from tests.product import Product
 
 pytestmark = [pytest.mark.journey, pytest.mark.browser]
@@ -77,3 +80,30 @@ def test_the_dashboards_pages(browser: Browser, product: Product, look: str):
     log_in(context, product)
     wrong = look_at(context, product, product.pages)
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_staffs_pages(browser: Browser, product: Product, look: str):
+    context = browser.new_context(**LOOKS[look])
+    log_in(context, product, STAFF, then="/admin/")
+    wrong = look_at(context, product, ["/admin/", *staff_pages(context, product)])
+    assert not wrong, "\n".join(wrong)
+
+
+def staff_pages(context: BrowserContext, product: Product) -> list[str]:
+    """Return every list, the page to add to it, its first row's page and what can be done to that row."""
+    pages = []
+    for model in admin.site._registry:
+        path = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        listed = links_of(context, f"{product.url}{path}")
+        pages += [path, *(link for link in listed if link == f"{path}add/")]
+        for row in [link for link in listed if link.startswith(path) and link.endswith("/change/")][:1]:
+            start = row.removesuffix("change/")
+            doable = [link for link in links_of(context, f"{product.url}{row}") if link.startswith(start)]
+            pages += [row, *doable]
+    return list(dict.fromkeys(pages))
+
+
+def links_of(context: BrowserContext, url: str) -> list[str]:
+    soup = BeautifulSoup(context.request.get(url).text(), "html.parser")
+    return [link["href"].split("?")[0] for link in soup.select("a[href]")]
