@@ -90,7 +90,8 @@
       if (Number.isNaN(moment.getTime())) continue;
       time.dataset.local = "";
       time.title = time.textContent.trim();
-      time.textContent = moment.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+      const timeStyle = "precise" in time.dataset ? "medium" : "short"; // to the second
+      time.textContent = moment.toLocaleString([], { dateStyle: "medium", timeStyle });
     }
   }
 
