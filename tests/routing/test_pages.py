@@ -1,6 +1,7 @@
 """The router's pages, as a browser gets them."""
 
 import re
+from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
@@ -52,6 +53,15 @@ def test_a_new_company_sees_the_shipped_model(acme: TenantRef, agent: Client) ->
     assert re.search(r"Right on held-out examples \d\d\.\d%", page)
     assert "there is nothing to learn" in page
     assert "Train a candidate" not in page
+
+
+def test_a_machine_that_has_measured_nothing_says_so(
+    acme: TenantRef, agent: Client, settings: object, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path  # type: ignore[attr-defined]
+    answer = agent.get(ROUTER)
+    assert answer.status_code == 200
+    assert "Measured as soon as the shipped model routes its first message." in text_of(answer)
 
 
 def test_a_text_is_tried_and_leaves_no_trace(acme: TenantRef, agent: Client) -> None:

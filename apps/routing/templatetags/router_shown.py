@@ -6,9 +6,9 @@ register = template.Library()
 
 
 @register.filter
-def percent(share: float | None) -> str:
-    """Write 0.9123 as 91.2%, and nothing where there is nothing."""
-    return "\u2013" if share is None else f"{share:.1%}"
+def percent(share: float | str | None) -> str:
+    """Write 0.9123 as 91.2%, and a dash for what is not known: templates hand over "" for it."""
+    return f"{share:.1%}" if isinstance(share, float | int) else "\u2013"
 
 
 @register.filter
