@@ -51,12 +51,17 @@ class Period:
 
 @dataclass(frozen=True)
 class SubscriptionView:
-    """The plan that a tenant is on now, and the period that its usage counts in."""
+    """The plan that a tenant is on now, and the period that its usage counts in.
+
+    `next_plan` follows at `next_plan_at`, unless that is taken back before.
+    """
 
     plan: PlanView
     started_on: dt.date
     period: Period
     time_zone: str = "UTC"
+    next_plan: PlanView | None = None
+    next_plan_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,32 @@ class TierShare:
     quantity: int
     unit_price: Decimal
     amount: Decimal
+
+
+@dataclass(frozen=True)
+class PlanOffer:
+    """A plan on sale beside what the tenant has: what its usage so far would cost there.
+
+    `beyond` are the kinds of which more is used already than the plan includes.
+    """
+
+    plan: PlanView
+    tiers: dict[str, list[Tier]]
+    is_current: bool
+    usage_cents: int
+    beyond: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlanChange:
+    """What changing to a plan does: at once, or at the end of the period without touching its invoice."""
+
+    offer: PlanOffer
+    is_immediate: bool
+    effective_at: dt.datetime
+    period: Period
+    draft_cents: int
+    draft_then_cents: int
 
 
 class LineType(StrEnum):

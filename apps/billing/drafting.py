@@ -9,7 +9,7 @@ from django.db.models import Sum
 from apps.billing.contracts import LineType, LineView, Period, Tier, UsageKind, label_of
 from apps.billing.models import Invoice, InvoiceLine, PlanPrice, Subscription
 from apps.billing.periods import period_at
-from apps.billing.pricing import price_of, subscriptions_in, tiers_of
+from apps.billing.pricing import Part, price_of, subscriptions_in, tiers_of
 from apps.billing.rating import add, prorate, rate_in_cents, split_by_tier, to_cents
 from apps.billing.sums import UsageSums, find_late_moments, sum_buckets, sum_events
 
@@ -32,12 +32,15 @@ class Billed:
     cents: int = 0
 
 
-def compose_lines(period: Period, sums: UsageSums, *, before: int | None = None) -> list[PricedLine]:
+def compose_lines(
+    period: Period, sums: UsageSums, *, before: int | None = None, parts: list[Part] | None = None
+) -> list[PricedLine]:
     """Return the fee's, the period's and the late usage's lines, in this order, in the tenant's transaction.
 
     Late usage is what earlier invoices have not billed yet: those with numbers below `before`, if given.
+    `parts` says who was on what, where that is not what the subscriptions say.
     """
-    parts = subscriptions_in(period)
+    parts = subscriptions_in(period) if parts is None else parts
     if not parts:
         return []
     lines = [_fee_line(row, price, part, period) for row, price, part in parts]

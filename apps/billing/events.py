@@ -28,6 +28,17 @@ class UsageRecorded(DomainEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanChanged(DomainEvent):
+    """A tenant is on another plan from `effective_at` on."""
+
+    type: ClassVar[str] = "billing.plan.changed"
+
+    was: str
+    plan: str
+    effective_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class InvoiceFinalised(DomainEvent):
     """A period was invoiced; nothing about the invoice changes any more."""
 

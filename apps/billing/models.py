@@ -1,5 +1,7 @@
 """Plans and their prices, who is on which, what was used and what it cost; all in the schema `public`."""
 
+import datetime as dt
+
 from django.db import models
 from django.db.models import Q
 from uuid_utils.compat import uuid7
@@ -93,23 +95,38 @@ class PriceTier(models.Model):
 
 
 class Subscription(TenantModel):
-    """The plan of a tenant; periods are counted in months from midnight of `anchor` in `time_zone`."""
+    """The plan of a tenant; periods are counted in months from midnight of `anchor` in `time_zone`.
+
+    `next_plan` follows at `next_plan_at`, the end of a period, unless that is taken back before.
+    """
 
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
     price = models.ForeignKey(PlanPrice, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     anchor = models.DateField()
     time_zone = models.CharField(max_length=64, default="UTC")
     ended_at = models.DateTimeField(null=True, blank=True)
+    next_plan = models.ForeignKey(Plan, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    next_plan_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant_id"], condition=Q(ended_at__isnull=True), name="one_current_subscription"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(next_plan__isnull=True, next_plan_at__isnull=True)
+                | Q(next_plan__isnull=False, next_plan_at__isnull=False),
+                name="next_plan_has_a_moment",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"Since {self.created_at:%Y-%m-%d}"
+
+    def plan_at(self, moment: dt.datetime) -> Plan:
+        """Return the plan that holds at a moment."""
+        is_due = self.next_plan_at is not None and self.next_plan_at <= moment
+        return self.next_plan if self.next_plan is not None and is_due else self.plan
 
 
 class UsageEvent(TenantModel):

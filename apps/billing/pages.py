@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import path
+from django.urls import path, reverse
 
 from apps.billing import selectors, services
 from apps.billing.adapters.pdf import draw_invoice
@@ -18,6 +18,7 @@ from apps.billing.contracts import DailyUsage, Period, label_of
 from apps.billing.forms import PeriodForm
 from apps.billing.invoice_table import list_rows, write_total
 from apps.billing.money import write_cents, write_period
+from apps.billing.plan_table import describe_change, describe_offer, describe_preview
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, member_page, notify
 from apps.tenants.paging import paginate
@@ -34,6 +35,7 @@ def show_usage(request: MemberRequest) -> HttpResponse:
     context = {
         "form": form,
         "plan": subscription.plan,
+        "subscription": subscription,
         "price": write_cents(subscription.plan.price_cents, subscription.plan.currency),
         "period": write_period(subscription.period, zone),
         "time_zone": zone,
@@ -97,6 +99,41 @@ def download_invoice(request: MemberRequest, invoice_id: UUID) -> HttpResponse:
     return HttpResponse(content, content_type="application/pdf", headers=headers)
 
 
+@member_page(read="read:usage")
+def show_plans(request: MemberRequest) -> HttpResponse:
+    """Show the plans on sale, and what this period's usage so far would cost on each."""
+    subscription = selectors.get_subscription(tenant=request.tenant)
+    context = {
+        "subscription": subscription,
+        "offers": [
+            describe_offer(offer, subscription) for offer in selectors.list_offers(tenant=request.tenant)
+        ],
+        "may_change": request.principal.may("write:usage"),
+    }
+    return render(request, "billing/plans.html", context)
+
+
+@member_page(read="write:usage", write="write:usage")
+def choose_plan(request: MemberRequest, code: str) -> HttpResponse:
+    """Show what changing to a plan would do, and do it."""
+    if request.method == "POST":
+        changed = services.change_plan(tenant=request.tenant, plan_code=code, actor=f"user:{request.user.id}")
+        undo = reverse("keep_plan") if changed.next_plan else ""
+        notify(request, describe_change(changed), undo_url=undo)
+        return redirect("plans")
+    preview = selectors.preview_plan_change(tenant=request.tenant, plan_code=code)
+    subscription = selectors.get_subscription(tenant=request.tenant)
+    return render(request, "billing/plan.html", describe_preview(preview, subscription))
+
+
+@member_page(write="write:usage", post_only=True)
+def keep_plan(request: MemberRequest) -> HttpResponse:
+    """Take back a change of plan that has not taken effect yet."""
+    kept = services.keep_plan(tenant=request.tenant, actor=f"user:{request.user.id}")
+    notify(request, f"You stay on {kept.plan.name}.")
+    return redirect("plans")
+
+
 def _usage_of(request: MemberRequest) -> tuple[PeriodForm, list[DailyUsage], list[dt.date], str]:
     zone = selectors.get_subscription(tenant=request.tenant).time_zone
     periods = selectors.list_periods(tenant=request.tenant)
@@ -137,6 +174,9 @@ def _check(request: MemberRequest, currency: str) -> dict[str, Any] | None:
 urlpatterns = [
     path("usage/", show_usage, name="usage"),
     path("usage/export/", export_usage, name="export_usage"),
+    path("plans/", show_plans, name="plans"),
+    path("plans/keep/", keep_plan, name="keep_plan"),
+    path("plans/<slug:code>/", choose_plan, name="choose_plan"),
     path("invoices/", show_invoices, name="invoices"),
     path("invoices/<uuid:invoice_id>/", show_invoice, name="invoice"),
     path("invoices/<uuid:invoice_id>.pdf", download_invoice, name="invoice_pdf"),

@@ -56,6 +56,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
         capture_lead(tenant=t, email="their@lead.example", effect_key=str(uuid.uuid4())).id
     ),
     "app/overview": lambda t: "csat",
+    "app/plans": lambda t: "business",
     "app/knowledge/documents": lambda t: add_document(tenant=t, title="Theirs", text="Their secret.").id,
     "app/knowledge/questions": lambda t: make_question(t),
     "app/team/members": lambda t: add_member_of(t),
@@ -80,7 +81,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
 # A member's own doings: they concern no tenant's data.
 PERSONAL = {"app/choose-tenant/", "app/leave-tenant/"}
 # Names of the product's own, the same for every tenant.
-SHARED = {"app/overview/<str:key>/"}
+SHARED = {"app/overview/<str:key>/", "app/plans/<slug:code>/"}
 # What everybody may write, because it concerns nobody else.
 OWN = {"app/profile/", "app/team/leave/"}
 # Values for further parameters of a route, by name.

@@ -6,10 +6,12 @@ from apps.billing.selectors.invoices import (
     get_invoice,
     get_last_check,
     list_billed_tenants,
+    list_invoice_ids,
     list_tenants_to_bill,
     rate_again,
     view_of,
 )
+from apps.billing.selectors.plans import list_offers, preview_plan_change
 from apps.billing.selectors.usage import (
     get_plan,
     get_quota,
@@ -31,11 +33,14 @@ __all__ = [
     "get_subscription",
     "get_usage",
     "list_billed_tenants",
+    "list_invoice_ids",
+    "list_offers",
     "list_periods",
     "list_plans",
     "list_quota_alerts",
     "list_quotas",
     "list_tenants_to_bill",
+    "preview_plan_change",
     "rate_again",
     "view_of",
 ]

@@ -74,6 +74,12 @@ def final_invoices() -> QuerySet[Invoice]:
     return Invoice.objects.filter(status=Invoice.Status.FINAL)
 
 
+def list_invoice_ids(*, tenant: TenantRef) -> list[UUID]:
+    """Return the final invoices, oldest first."""
+    with in_tenant(tenant):
+        return list(final_invoices().order_by("number").values_list("id", flat=True))
+
+
 def get_last_check(*, tenant: TenantRef) -> DraftCheckView | None:
     """Return the newest comparison of the draft with the raw events, or the one that waits for a worker."""
     with in_tenant(tenant):

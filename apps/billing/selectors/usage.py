@@ -42,12 +42,22 @@ def get_subscription(*, tenant: TenantRef) -> SubscriptionView:
         subscriptions = Subscription.objects.annotate(closes_at=Subquery(open_until)).annotate(
             open_from=Subquery(BillingAccount.objects.values("open_from")[:1])
         )
-        current = subscriptions.select_related("plan").filter(ended_at__isnull=True).first()
-        plan = current.plan if current else Plan.objects.get(is_default=True)
+        current = subscriptions.select_related("plan", "next_plan").filter(ended_at__isnull=True).first()
+        default = None if current else Plan.objects.get(is_default=True)
+    now = timezone.now()
     if current is None:
-        return SubscriptionView(plan.view(), NO_ANCHOR, period_at(NO_ANCHOR, timezone.now()))
-    period = _current_period(current, timezone.now())
-    return SubscriptionView(plan.view(), current.created_at.date(), period, current.time_zone)
+        assert default is not None
+        return SubscriptionView(default.view(), NO_ANCHOR, period_at(NO_ANCHOR, now))
+    plan, following = current.plan_at(now), current.next_plan
+    is_planned = following is not None and plan != following
+    return SubscriptionView(
+        plan=plan.view(),
+        started_on=current.created_at.date(),
+        period=_current_period(current, now),
+        time_zone=current.time_zone,
+        next_plan=following.view() if following is not None and is_planned else None,
+        next_plan_at=current.next_plan_at if is_planned else None,
+    )
 
 
 def list_periods(*, tenant: TenantRef) -> list[Period]:

@@ -3,15 +3,18 @@
 from apps.billing.services.alerts import check_quotas, forget_distances, mail_quota_alerts
 from apps.billing.services.checks import check_draft, request_draft_check
 from apps.billing.services.invoices import finalise_invoices
+from apps.billing.services.plans import change_plan, keep_plan
 from apps.billing.services.subscriptions import begin_billing_on, publish_price, subscribe_tenant
 from apps.billing.services.usage import record_usage, record_usages
 
 __all__ = [
     "begin_billing_on",
+    "change_plan",
     "check_draft",
     "check_quotas",
     "finalise_invoices",
     "forget_distances",
+    "keep_plan",
     "mail_quota_alerts",
     "publish_price",
     "record_usage",

@@ -16,6 +16,7 @@ from apps.billing.events import InvoiceFinalised
 from apps.billing.models import BillingAccount, Invoice, InvoiceLine, Subscription
 from apps.billing.periods import GRACE, period_after
 from apps.billing.pricing import subscriptions_in
+from apps.billing.services.subscriptions import take_up_next_plan
 from apps.billing.sums import lock_usage, read_clock
 from apps.events.services import publish
 from apps.tenants.context import in_tenant
@@ -53,7 +54,8 @@ def _close_period(tenant: TenantRef, now: dt.datetime) -> UUID | None:
             return None
         lock_usage(tenant.id, shared=False)
         account = BillingAccount.objects.select_for_update().get()
-        subscription = Subscription.objects.filter(ended_at__isnull=True).first()
+        current = Subscription.objects.select_related("plan", "next_plan").filter(ended_at__isnull=True)
+        subscription = current.first()
         if account.closes_at > now - GRACE or subscription is None:
             return None
         cut_off = read_clock(not_before=account.stored_until)
@@ -64,7 +66,7 @@ def _close_period(tenant: TenantRef, now: dt.datetime) -> UUID | None:
             stored_after=account.stored_until,
             stored_until=cut_off,
         )
-        _open_next(tenant, account, subscription, cut_off)
+        _open_next(tenant, account, take_up_next_plan(tenant, subscription, account.closes_at), cut_off)
         return invoice.id
 
 

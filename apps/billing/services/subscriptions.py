@@ -8,9 +8,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.billing.contracts import SubscriptionView, Tier, UsageKind
+from apps.billing.events import PlanChanged
 from apps.billing.models import BillingAccount, Invoice, Plan, PlanPrice, PriceTier, Subscription
 from apps.billing.periods import period_at
 from apps.billing.selectors.usage import get_subscription
+from apps.events.services import publish
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -24,15 +26,10 @@ def subscribe_tenant(*, tenant: TenantRef, plan_code: str, anchor: dt.date | Non
     it: changes nothing.
     """
     with in_tenant(tenant):
-        plan = _find_plan(plan_code)
-        current = (
-            Subscription.objects.select_for_update(of=("self",))
-            .select_related("plan")
-            .filter(ended_at__isnull=True)
-            .first()
-        )
+        plan = find_plan(plan_code)
+        current = lock_subscription(tenant)
         if current is None or current.plan_id != plan.id:
-            _begin(tenant, plan, current, anchor)
+            begin(tenant, plan, current, anchor)
         return get_subscription(tenant=tenant)
 
 
@@ -66,7 +63,7 @@ def publish_price(
     """
     _check_prices(base_fee_cents, tiers)
     with in_tenant(for_tenant) if for_tenant else transaction.atomic():
-        plan = _find_plan(plan_code)
+        plan = find_plan(plan_code)
         Plan.objects.select_for_update().get(id=plan.id)
         newest = plan.prices.order_by("-version").first()
         price = PlanPrice.objects.create(
@@ -88,7 +85,28 @@ def publish_price(
     return price.version
 
 
-def _find_plan(code: str) -> Plan:
+def lock_subscription(tenant: TenantRef) -> Subscription | None:
+    """Return the current subscription, locked; a plan that was to follow by now has followed."""
+    rows = Subscription.objects.select_for_update(of=("self",)).select_related("plan", "next_plan")
+    current = rows.filter(ended_at__isnull=True).first()
+    return take_up_next_plan(tenant, current, timezone.now()) if current is not None else None
+
+
+def take_up_next_plan(tenant: TenantRef, current: Subscription, moment: dt.datetime) -> Subscription:
+    """Return the subscription that holds at a moment, made here where another plan was to follow by then."""
+    following, since = current.next_plan, current.next_plan_at
+    if following is None or since is None or since > moment:
+        return current
+    current.ended_at, current.next_plan, current.next_plan_at = since, None, None
+    current.save(update_fields=["ended_at", "next_plan", "next_plan_at"])
+    made = Subscription.objects.create(plan=following, anchor=current.anchor, time_zone=current.time_zone)
+    made.created_at = since
+    made.save(update_fields=["created_at"])
+    _tell(tenant, current.plan, following, since)
+    return made
+
+
+def find_plan(code: str) -> Plan:
     plan = Plan.objects.filter(code=code).first()
     if plan is None:
         offers = ", ".join(Plan.objects.order_by("price_cents").values_list("code", flat=True))
@@ -96,15 +114,17 @@ def _find_plan(code: str) -> Plan:
     return plan
 
 
-def _begin(tenant: TenantRef, plan: Plan, current: Subscription | None, anchor: dt.date | None) -> None:
+def begin(tenant: TenantRef, plan: Plan, current: Subscription | None, anchor: dt.date | None = None) -> None:
+    """Put a tenant on a plan now, instead of the locked subscription that it has. Raises ConflictError."""
     now = timezone.now()
     if current is not None:
         if current.plan.currency != plan.currency:
             raise ConflictError(
                 f"This company is billed in {current.plan.currency}; that plan is in {plan.currency}."
             )
-        current.ended_at = now
-        current.save(update_fields=["ended_at"])
+        current.ended_at, current.next_plan, current.next_plan_at = now, None, None
+        current.save(update_fields=["ended_at", "next_plan", "next_plan_at"])
+        _tell(tenant, current.plan, plan, now)
     zone = current.time_zone if current else get_time_zone(tenant=tenant)
     kept = current.anchor if current else now.astimezone(ZoneInfo(zone)).date()
     made = Subscription.objects.create(plan=plan, anchor=anchor or kept, time_zone=zone)
@@ -112,6 +132,10 @@ def _begin(tenant: TenantRef, plan: Plan, current: Subscription | None, anchor: 
         account, _ = BillingAccount.objects.get_or_create(defaults={"open_from": now, "closes_at": now})
         if not Invoice.objects.exists():
             _move_account(account, made, now)
+
+
+def _tell(tenant: TenantRef, was: Plan, plan: Plan, effective_at: dt.datetime) -> None:
+    publish(PlanChanged(tenant_id=tenant.id, was=was.code, plan=plan.code, effective_at=effective_at))
 
 
 def _move_account(account: BillingAccount, subscription: Subscription, moment: dt.datetime) -> None:

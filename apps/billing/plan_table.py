@@ -1,0 +1,63 @@
+"""Plans in words: what is included, what more costs, and what a change does."""
+
+import datetime as dt
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from apps.billing.contracts import PlanChange, PlanOffer, SubscriptionView, Tier, UsageKind, label_of
+from apps.billing.money import write_cents, write_period, write_unit_price
+
+
+def describe_offer(offer: PlanOffer, subscription: SubscriptionView) -> dict[str, Any]:
+    """Return a plan as its card shows it."""
+    plan, following = offer.plan, subscription.next_plan
+    return {
+        "plan": plan,
+        "is_current": offer.is_current,
+        "is_next": following is not None and following.code == plan.code,
+        "fee": write_cents(plan.price_cents, plan.currency),
+        "usage": write_cents(offer.usage_cents, plan.currency),
+        "beyond": [label_of(kind) for kind in offer.beyond],
+        "lines": [_line(offer, kind.value) for kind in UsageKind],
+    }
+
+
+def describe_preview(change: PlanChange, subscription: SubscriptionView) -> dict[str, Any]:
+    """Return a change as the page that asks for it shows it."""
+    plan, zone = change.offer.plan, subscription.time_zone
+    return {
+        "change": change,
+        "offer": describe_offer(change.offer, subscription),
+        "now": subscription.plan,
+        "period": write_period(change.period, zone),
+        "day": _day(change.effective_at, zone),
+        "fee_now": write_cents(subscription.plan.price_cents, subscription.plan.currency),
+        "draft": write_cents(change.draft_cents, plan.currency),
+        "draft_then": write_cents(change.draft_then_cents, plan.currency),
+    }
+
+
+def describe_change(subscription: SubscriptionView) -> str:
+    """Return what was done, in a sentence."""
+    if subscription.next_plan is None or subscription.next_plan_at is None:
+        return f"You are on {subscription.plan.name}."
+    day = _day(subscription.next_plan_at, subscription.time_zone)
+    return f"From {day} on you are on {subscription.next_plan.name}; until then nothing changes."
+
+
+def _line(offer: PlanOffer, kind: str) -> tuple[str, str, str]:
+    included = offer.plan.included.get(kind)
+    free = "no limit" if included is None else f"{included:,}"
+    tiers = offer.tiers.get(kind, [])
+    if included is not None and offer.plan.has_hard_limits:
+        return label_of(kind), free, "refused"
+    return label_of(kind), free, "; ".join(_price(tier, offer.plan.currency) for tier in tiers) or "free"
+
+
+def _price(tier: Tier, currency: str) -> str:
+    return f"{write_unit_price(tier.unit_price)} {currency} above {tier.starts_after:,}"
+
+
+def _day(moment: dt.datetime, zone: str) -> str:
+    there = moment.astimezone(ZoneInfo(zone))
+    return f"{there.day} {there:%B %Y}"
