@@ -18,6 +18,7 @@ SECTIONS: list[tuple[str, list[Entry]]] = [
         "",
         [
             Entry("Overview", "overview", "read:conversations", "chart"),
+            Entry("Reports", "reports", "read:conversations", "list"),
             Entry("First steps", "first_steps", "write:settings", "flag"),
         ],
     ),

@@ -25,14 +25,15 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workers.tasks.settle_silences",
         "schedule": 300.0,
     },
+    "mail last week's figures": {"task": "workers.tasks.mail_reports", "schedule": 1800.0},
     "make the months' partitions ahead of time": {
         "task": "workers.tasks.ensure_partitions",
         "schedule": 86_400.0,
     },
     "finalise invoices": {"task": "workers.tasks.finalise_invoices", "schedule": 300.0},
     "raise and mail quota alerts": {"task": "workers.tasks.check_quotas", "schedule": 300.0},
-    "compare drafts with the raw events": {
-        "task": "workers.tasks.check_billing",
+    "compare figures and invoices with the raw events": {
+        "task": "workers.tasks.check_figures",
         "schedule": 86_400.0,
     },
     "delete what is kept only for a time": {"task": "workers.tasks.purge", "schedule": 3600.0},

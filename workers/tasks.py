@@ -88,6 +88,12 @@ def settle_silences() -> None:
         analytics.settle_silences(tenant=tenant)
 
 
+@shared_task(name="workers.tasks.mail_reports")
+def mail_reports() -> None:
+    """Mail last week's figures to the owners of every tenant that wants them."""
+    _for_each([tenant.id for tenant in list_active_tenants()], analytics.mail_weekly_report)
+
+
 @shared_task(name="workers.tasks.ensure_partitions")
 def ensure_partitions() -> None:
     """Make the partitions of the months to come."""
@@ -106,10 +112,10 @@ def check_draft(tenant_id: str) -> None:
     billing.check_draft(tenant=get_tenant(tenant_id=UUID(tenant_id)), only_if_asked=True)
 
 
-@shared_task(name="workers.tasks.check_billing")
-def check_billing() -> None:
-    """Compare every draft with the raw events."""
-    _for_each(billing_selectors.list_billed_tenants(), billing.check_draft)
+@shared_task(name="workers.tasks.check_figures")
+def check_figures() -> None:
+    """Compare every company's KPIs, draft and invoices with the raw events."""
+    _for_each(billing_selectors.list_billed_tenants(), analytics.check_figures)
 
 
 @shared_task(name="workers.tasks.check_quotas")

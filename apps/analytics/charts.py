@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-WIDTH, HEIGHT, PAD = 320, 90, 6
+WIDTH, HEIGHT, TOP, FOOT, SIDE = 320, 104, 16, 16, 4
 Point = Decimal | int | None
 
 
@@ -19,9 +19,9 @@ class Line:
 def draw_line(values: Sequence[Point], *, top: Point) -> Line:
     """Return the line of a series between 0 and `top`, in a box of WIDTH by HEIGHT."""
     highest = Decimal(top or 0) or Decimal(1)
-    step = Decimal(WIDTH - 2 * PAD) / max(len(values) - 1, 1)
+    step = Decimal(WIDTH - 2 * SIDE) / max(len(values) - 1, 1)
     places = [
-        None if value is None else (_at(PAD + step * n), _at(HEIGHT - PAD - _height(value, highest)))
+        None if value is None else (_at(SIDE + step * n), _at(HEIGHT - FOOT - _height(value, highest)))
         for n, value in enumerate(values)
     ]
     parts, dots = [], []
@@ -36,7 +36,7 @@ def draw_line(values: Sequence[Point], *, top: Point) -> Line:
 
 
 def _height(value: Decimal | int, highest: Decimal) -> Decimal:
-    return Decimal(value) / highest * (HEIGHT - 2 * PAD)
+    return Decimal(value) / highest * (HEIGHT - TOP - FOOT)
 
 
 def _at(place: Decimal) -> str:

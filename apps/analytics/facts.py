@@ -25,7 +25,9 @@ EDGES_MS = (
 SAID, SENT, ANSWERED = "agent.message.received", "agent.message.sent", "agent.run.completed"
 ESCALATED, CLOSED = "agent.escalation.opened", "agent.conversation.closed"
 REOPENED, RATED = "agent.conversation.reopened", "agent.conversation.rated"
-TYPES = (SAID, SENT, ANSWERED, ESCALATED, CLOSED, REOPENED, RATED)
+TAKEN, CLAIMED = "agent.conversation.taken_over", "agent.escalation.claimed"
+RESOLVED = "agent.escalation.resolved"
+TYPES = (SAID, SENT, ANSWERED, ESCALATED, CLOSED, REOPENED, RATED, TAKEN, CLAIMED, RESOLVED)
 
 
 class Told(Protocol):
@@ -40,7 +42,8 @@ class Told(Protocol):
 class Facts:
     """What a conversation's events say; times are the earliest or the latest of their kind."""
 
-    channel: str = ""
+    channels: list[tuple[dt.datetime, str]] = field(default_factory=list)
+    intents: list[tuple[bool, dt.datetime, str]] = field(default_factory=list)
     said: list[dt.datetime] = field(default_factory=list)
     ai_sent: list[dt.datetime] = field(default_factory=list)
     human_sent: list[dt.datetime] = field(default_factory=list)
@@ -52,6 +55,18 @@ class Facts:
     closed: list[dt.datetime] = field(default_factory=list)
     reopened: list[dt.datetime] = field(default_factory=list)
     ratings: list[tuple[dt.datetime, int]] = field(default_factory=list)
+    taken: list[tuple[dt.datetime, str]] = field(default_factory=list)  # by which person
+    claimed: list[tuple[dt.datetime, str]] = field(default_factory=list)
+    resolved: list[tuple[dt.datetime, str]] = field(default_factory=list)
+
+    @property
+    def channel(self) -> str:
+        return min(self.channels)[1] if self.channels else ""
+
+    @property
+    def intent(self) -> str:
+        """Return what the first question was about, else the first thing said."""
+        return min(self.intents)[2] if self.intents else ""
 
     @property
     def started_at(self) -> dt.datetime | None:
@@ -103,7 +118,7 @@ def _take(facts: Facts, event: Told) -> None:
     match event.type:
         case "agent.message.received":
             facts.said.append(at)
-            facts.channel = facts.channel or str(data.get("channel", ""))
+            facts.channels.append((at, str(data.get("channel", ""))))
         case "agent.message.sent" if data.get("author") in ("ai", "agent"):
             (facts.ai_sent if data["author"] == "ai" else facts.human_sent).append(at)
         case "agent.run.completed":
@@ -116,10 +131,25 @@ def _take(facts: Facts, event: Told) -> None:
             facts.reopened.append(at)
         case "agent.conversation.rated":
             facts.ratings.append((at, int(data["score"])))
+        case _:
+            _take_person(facts, event)
+
+
+def _take_person(facts: Facts, event: Told) -> None:
+    at, data = event.occurred_at, event.data
+    match event.type:
+        case "agent.conversation.taken_over":
+            facts.taken.append((at, str(data.get("agent", ""))))
+        case "agent.escalation.claimed":
+            facts.claimed.append((at, str(data.get("claimed_by", ""))))
+        case "agent.escalation.resolved":
+            facts.resolved.append((at, str(data.get("resolved_by", ""))))
 
 
 def _take_answer(facts: Facts, at: dt.datetime, data: dict[str, Any]) -> None:
     facts.cost_microusd += int(data.get("cost_microusd", 0))
+    if data.get("intent"):
+        facts.intents.append((not data.get("is_question"), at, str(data["intent"])))
     if data.get("knows"):
         facts.knew.append(at)
     if data.get("is_question"):
@@ -149,7 +179,7 @@ def measure(facts: Facts, *, as_of: dt.datetime, window: dt.timedelta) -> Counte
     for name, duration_ms in _durations(facts, outcome, start).items():
         sums[f"{name}:count"], sums[f"{name}:sum_ms"] = 1, duration_ms
         sums[f"{name}:le{bisect_left(EDGES_MS, duration_ms):02d}"] = 1
-    return +sums
+    return Counter({name: int(amount) for name, amount in sums.items() if amount > 0})
 
 
 def first_response_ms(facts: Facts) -> int | None:

@@ -7,11 +7,10 @@ from django.utils import timezone
 
 from apps.analytics.facts import ANSWERED, NO_QUESTIONS
 from apps.analytics.models import ArchivedEvent
-from apps.analytics.projection import current_generation, project
-from apps.analytics.services import silence_window
+from apps.analytics.projection import ClockTimestamp, project, shown_generation
 from apps.events.contracts import Envelope
 
-KEPT = ("channel", "author", "reason", "score")
+KEPT = ("channel", "author", "reason", "score", "agent", "claimed_by", "resolved_by")
 
 
 def on_event(envelope: Envelope) -> None:
@@ -21,15 +20,11 @@ def on_event(envelope: Envelope) -> None:
     """
     if envelope.conversation_id is None:
         return
-    row = archived(envelope, envelope.conversation_id)
-    ArchivedEvent.objects.bulk_create([row], ignore_conflicts=True)
-    project(
-        envelope.tenant_id,
-        envelope.conversation_id,
-        generation=current_generation(envelope.tenant_id),
-        as_of=timezone.now(),
-        window=silence_window(envelope.tenant_id),
-    )
+    tenant_id, conversation_id = envelope.tenant_id, envelope.conversation_id
+    # Held before the event is stored: a rebuild that begins now tells by `stored_at` what it has not seen.
+    generation = shown_generation(tenant_id)
+    ArchivedEvent.objects.bulk_create([archived(envelope, conversation_id)], ignore_conflicts=True)
+    project(tenant_id, conversation_id, generation=generation, as_of=timezone.now())
 
 
 def archived(envelope: Envelope, conversation_id: UUID) -> ArchivedEvent:
@@ -41,7 +36,7 @@ def archived(envelope: Envelope, conversation_id: UUID) -> ArchivedEvent:
         id=envelope.id,
         type=envelope.type,
         occurred_at=envelope.occurred_at,
-        stored_at=timezone.now(),
+        stored_at=ClockTimestamp(),
         conversation_id=conversation_id,
         data=kept,
     )
@@ -52,5 +47,6 @@ def _answer(receipt: dict[str, Any]) -> dict[str, Any]:
     return {
         "knows": bool(receipt.get("knows")),
         "is_question": is_question,
+        "intent": receipt.get("intent") or "",
         "cost_microusd": int(receipt.get("cost_microusd", 0)),
     }

@@ -6,6 +6,7 @@ Archive and buckets are partitioned by month (migration 0001), so their keys hol
 from django.db import models
 
 from apps.tenants.orm import TenantModel
+from apps.tenants.selectors import SILENCE_HOURS
 
 
 class ArchivedEvent(models.Model):
@@ -35,6 +36,7 @@ class ConversationFact(models.Model):
     conversation_id = models.UUIDField()
     started_at = models.DateTimeField(null=True)
     channel = models.CharField(max_length=16, blank=True)
+    intent = models.CharField(max_length=100, blank=True)
     is_ai_involved = models.BooleanField(default=False)
     outcome = models.CharField(max_length=10, blank=True)  # confirmed or assumed resolution, else empty
     is_escalated = models.BooleanField(default=False)
@@ -45,6 +47,7 @@ class ConversationFact(models.Model):
     first_response_ms = models.BigIntegerField(null=True)
     cost_microusd = models.BigIntegerField(default=0)
     settles_at = models.DateTimeField(null=True)  # when silence will have lasted long enough
+    agents = models.JSONField(default=list)  # each person's part, see agents.AgentShare
     counted = models.JSONField(default=dict)  # what the buckets hold of it: {measure: amount}
 
     class Meta:
@@ -72,10 +75,35 @@ class KpiBucket(models.Model):
 
 
 class ReadModelState(TenantModel):
-    """Which generation of a tenant's read models is shown; a rebuild makes the next one beside it."""
+    """Which generation of a tenant's read models is shown; a rebuild makes the next one beside it.
+
+    A generation is folded with one silence window; another setting makes another generation.
+    """
 
     generation = models.PositiveIntegerField(default=1)
+    silence_hours = models.PositiveIntegerField(default=SILENCE_HOURS)
     rebuilt_at = models.DateTimeField(null=True)
+    building = models.PositiveIntegerField(null=True)  # the generation that a rebuild last began
+    building_until = models.DateTimeField(null=True)  # until when that one may be believed to be at work
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant_id"], name="one_read_model_state")]
+
+
+class ReportSchedule(TenantModel):
+    """A company's wish for a weekly report by mail; it begins with the week after `enabled_at`."""
+
+    enabled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant_id"], name="one_report_schedule")]
+
+
+class SentReport(TenantModel):
+    """A week's report was mailed: the row comes first, so that no week is mailed twice."""
+
+    week_start = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)  # empty where the process died on the way
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "week_start"], name="one_report_a_week")]

@@ -3,13 +3,17 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import DateTimeField, Func
 
+from apps.analytics.agents import shares_of
 from apps.analytics.facts import Facts, bucket_start, first_response_ms, fold, measure
 from apps.analytics.models import ArchivedEvent, ConversationFact, KpiBucket, ReadModelState
+from apps.tenants.selectors import get_silence_hours
 
 ADD = f"""
 INSERT INTO {KpiBucket._meta.db_table} AS b (tenant_id, generation, starts_at, measure, amount)
@@ -20,37 +24,64 @@ ON CONFLICT (tenant_id, generation, starts_at, measure) DO UPDATE SET amount = b
 """  # noqa: S608 - only our own table name
 
 
-def current_generation(tenant_id: UUID, *, lock: bool = True) -> int:
+class ClockTimestamp(Func):
+    """The database's clock, which every process shares."""
+
+    template = "clock_timestamp()"
+    output_field = DateTimeField()
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One set of read models, folded with one silence window."""
+
+    number: int
+    window: dt.timedelta
+
+
+def shown_generation(tenant_id: UUID, *, lock: bool = True) -> Generation:
     """Return the generation that is shown; held until the transaction ends, so that no swap comes between."""
     states = ReadModelState.objects.select_for_update(no_key=True) if lock else ReadModelState.objects
-    found = states.filter(tenant_id=tenant_id).values_list("generation", flat=True).first()
+    found = states.filter(tenant_id=tenant_id).values_list("generation", "silence_hours").first()
     if found is None:
-        ReadModelState.objects.bulk_create([ReadModelState(tenant_id=tenant_id)], ignore_conflicts=True)
-        return current_generation(tenant_id, lock=lock)
-    return found
+        state = ReadModelState(tenant_id=tenant_id, silence_hours=get_silence_hours(tenant_id=tenant_id))
+        ReadModelState.objects.bulk_create([state], ignore_conflicts=True)
+        return shown_generation(tenant_id, lock=lock)
+    return Generation(found[0], dt.timedelta(hours=found[1]))
 
 
-def project(
-    tenant_id: UUID, conversation_id: UUID, *, generation: int, as_of: dt.datetime, window: dt.timedelta
-) -> None:
-    """Bring a conversation's facts and buckets up to date; again changes nothing."""
-    with connection.cursor() as cursor:  # one projection of a conversation at a time
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{tenant_id}{conversation_id}"]
-        )
+def project(tenant_id: UUID, conversation_id: UUID, *, generation: Generation, as_of: dt.datetime) -> None:
+    """Bring a conversation's facts and buckets up to date; again changes nothing.
+
+    The caller holds the shown generation, so that a tenant's projections come one after the other.
+    """
     events = ArchivedEvent.objects.filter(tenant_id=tenant_id, conversation_id=conversation_id)
     facts = fold(events.only("type", "occurred_at", "data"))
-    found = ConversationFact.objects.filter(
-        tenant_id=tenant_id, generation=generation, conversation_id=conversation_id
-    )
+    key = {"tenant_id": tenant_id, "generation": generation.number, "conversation_id": conversation_id}
+    found = ConversationFact.objects.filter(**key)
     before = found.values("started_at", "counted").first() or {"started_at": None, "counted": {}}
-    counted = measure(facts, as_of=as_of, window=window)
-    values = _row(facts, counted, as_of=as_of, window=window)
+    values = columns_of(facts, as_of=as_of, window=generation.window)
     if not found.update(**values):
-        key = {"tenant_id": tenant_id, "generation": generation, "conversation_id": conversation_id}
         ConversationFact.objects.create(**key, **values)
-    changes = _changes(before["started_at"], before["counted"], facts.started_at, counted)
-    add_to_buckets(tenant_id, generation, changes)
+    changes = _changes(before["started_at"], before["counted"], facts.started_at, values["counted"])
+    add_to_buckets(tenant_id, generation.number, changes)
+
+
+def project_anew(tenant_id: UUID, ids: list[UUID], *, generation: Generation, as_of: dt.datetime) -> None:
+    """Fold conversations into a generation that holds nothing of them and that nobody else writes."""
+    told: dict[UUID, list[ArchivedEvent]] = {conversation_id: [] for conversation_id in ids}
+    events = ArchivedEvent.objects.filter(tenant_id=tenant_id, conversation_id__in=ids)
+    for event in events.only("type", "occurred_at", "data", "conversation_id"):
+        told[event.conversation_id].append(event)
+    rows, sums = [], Counter[tuple[dt.datetime, str]]()
+    for conversation_id, its_events in told.items():
+        values = columns_of(fold(its_events), as_of=as_of, window=generation.window)
+        key = {"tenant_id": tenant_id, "generation": generation.number, "conversation_id": conversation_id}
+        rows.append(ConversationFact(**key, **values))
+        for start, name, amount in _changes(None, {}, values["started_at"], values["counted"]):
+            sums[start, name] += amount
+    ConversationFact.objects.bulk_create(rows)
+    add_to_buckets(tenant_id, generation.number, [(*place, amount) for place, amount in sorted(sums.items())])
 
 
 def add_to_buckets(tenant_id: UUID, generation: int, changes: Iterable[tuple[dt.datetime, str, int]]) -> None:
@@ -62,13 +93,15 @@ def add_to_buckets(tenant_id: UUID, generation: int, changes: Iterable[tuple[dt.
             cursor.execute(ADD, [tenant_id, generation, starts, names, amounts])
 
 
-def _row(facts: Facts, counted: Counter[str], *, as_of: dt.datetime, window: dt.timedelta) -> dict[str, Any]:
+def columns_of(facts: Facts, *, as_of: dt.datetime, window: dt.timedelta) -> dict[str, Any]:
+    """Return what a conversation's row holds, at a moment."""
     outcome = facts.outcome(as_of=as_of, window=window)
     settles_at = facts.settles_at(window=window)
     escalation = facts.first_escalation
     return {
         "started_at": facts.started_at,
         "channel": facts.channel[:16],
+        "intent": facts.intent[:100],
         "is_ai_involved": bool(facts.knew),
         "outcome": outcome,
         "is_escalated": escalation is not None,
@@ -79,12 +112,13 @@ def _row(facts: Facts, counted: Counter[str], *, as_of: dt.datetime, window: dt.
         "first_response_ms": first_response_ms(facts),
         "cost_microusd": facts.cost_microusd,
         "settles_at": settles_at if settles_at is not None and not outcome else None,
-        "counted": dict(counted),
+        "agents": shares_of(facts),
+        "counted": dict(measure(facts, as_of=as_of, window=window)),
     }
 
 
 def _changes(
-    was_at: dt.datetime | None, was: dict[str, int], is_at: dt.datetime | None, now: Counter[str]
+    was_at: dt.datetime | None, was: dict[str, int], is_at: dt.datetime | None, now: dict[str, int]
 ) -> list[tuple[dt.datetime, str, int]]:
     sums: Counter[tuple[dt.datetime, str]] = Counter()
     if was_at is not None:

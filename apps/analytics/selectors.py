@@ -1,119 +1,140 @@
 """Read KPIs, their series, and the conversations behind them."""
 
 import datetime as dt
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
+from django.utils import timezone
 
-from apps.analytics.kpis import Value, compute, reasons
-from apps.analytics.models import ConversationFact, KpiBucket
-from apps.analytics.projection import current_generation
+from apps.analytics.facts import BUCKET_S, bucket_start
+from apps.analytics.kpis import Kpi, Value, compute, reasons
+from apps.analytics.models import ConversationFact, KpiBucket, ReportSchedule
+from apps.analytics.projection import shown_generation
+from apps.analytics.spans import Span, span_between, steps_of
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import get_time_zone
 
-GRANULARITIES = ("hour", "day", "week", "month")
+Sums = Counter[str]
+Step = tuple[dt.datetime, dict[str, Value]]
 SUMS = f"""
 SELECT width_bucket(starts_at, %s::timestamptz[]), measure, sum(amount)::bigint
 FROM {KpiBucket._meta.db_table}
 WHERE tenant_id = %s AND generation = %s AND starts_at >= %s AND starts_at < %s
 GROUP BY 1, 2
 """  # noqa: S608 - only our own table name
-ROWS: dict[str, Q] = {
-    "all": Q(),
-    "ai_involved": Q(is_ai_involved=True),
-    "resolved": ~Q(outcome=""),
-    "confirmed": Q(outcome="confirmed"),
-    "escalated": Q(is_escalated=True),
-    "answered": Q(first_response_ms__isnull=False),
-    "reopened": Q(is_reopened=True),
-    "rated": Q(rating__isnull=False),
-    "gap": Q(has_gap=True),
-}
-
-
-@dataclass(frozen=True)
-class Span:
-    """Whole days of a time zone: half-open in UTC, `start` and `end` are midnights there."""
-
-    start: dt.datetime
-    end: dt.datetime
-    zone: ZoneInfo
-
-    @property
-    def before(self) -> "Span":
-        """Return as many days right before."""
-        first, last = self.start.astimezone(self.zone).date(), self.end.astimezone(self.zone).date()
-        return Span(midnight(first - (last - first), self.zone), self.start, self.zone)
 
 
 @dataclass(frozen=True)
 class KpiReport:
-    """KPIs of a span and the one before, and of each step of it."""
+    """KPIs of a span and the one before, and of each step of both.
+
+    Of the one before a span that is still running, `before` counts as much as has passed of this one.
+    """
 
     span: Span
     granularity: str
+    sums: Sums
     values: dict[str, Value]
     before: dict[str, Value]
-    steps: list[tuple[dt.datetime, dict[str, Value]]]
+    before_until: dt.datetime
+    steps: list[Step]
+    steps_before: list[Step]
     reasons: list[tuple[str, int]]
-
-
-def midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
-    """Return the first moment of a day, in UTC."""
-    return dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC)
 
 
 def span_of(*, tenant: TenantRef, first: dt.date, last: dt.date) -> Span:
     """Return the span of whole days of the tenant, both inclusive."""
-    with in_tenant(tenant):
-        zone = ZoneInfo(get_time_zone(tenant=tenant))
-    return Span(midnight(first, zone), midnight(last + dt.timedelta(days=1), zone), zone)
+    return span_between(first, last, ZoneInfo(get_time_zone(tenant=tenant)))
 
 
-def read_kpis(*, tenant: TenantRef, span: Span, granularity: str = "day") -> KpiReport:
+def read_kpis(
+    *, tenant: TenantRef, span: Span, granularity: str = "day", now: dt.datetime | None = None
+) -> KpiReport:
     """Return the KPIs of the conversations that began in a span; one query for it and the one before."""
-    edges = _steps(span, granularity)
-    with in_tenant(tenant), connection.cursor() as cursor:
-        generation = current_generation(tenant.id, lock=False)
-        # Finding a step in a list of beginnings is much cheaper than truncating each row's time in a zone.
-        cursor.execute(SUMS, (edges, tenant.id, generation, span.before.start, span.end))
-        rows = cursor.fetchall()
-    now, before = Counter[str](), Counter[str]()
-    steps: list[Counter[str]] = [Counter() for _ in edges]
-    for number, name, amount in rows:
-        (now if number else before)[name] += amount
-        if number:
-            steps[number - 1][name] += amount
+    steps, steps_before = steps_of(span, granularity), steps_of(span.before, granularity)
+    until = _comparable_until(span, now or timezone.now())
+    by_edge = _sum_between(tenant, sorted({*steps_before, *steps, until}), span.end)
+    before = [sums for edge, sums in by_edge.items() if edge < until]
+    sums = _add(sums for edge, sums in by_edge.items() if edge >= span.start)
     return KpiReport(
         span=span,
         granularity=granularity,
-        values=compute(now),
-        before=compute(before),
-        steps=[(edge, compute(sums)) for edge, sums in zip(edges, steps, strict=True)],
-        reasons=reasons(now),
+        sums=sums,
+        values=compute(sums),
+        before=compute(_add(before)),
+        before_until=until,
+        steps=[(edge, compute(by_edge[edge])) for edge in steps],
+        steps_before=_steps_before(steps_before, by_edge, span.start),
+        reasons=reasons(sums),
     )
 
 
-def list_rows(*, tenant: TenantRef, span: Span, rows: str) -> QuerySet[ConversationFact]:
-    """Return the facts behind a figure; to be paged, inside `in_tenant`."""
-    generation = current_generation(tenant.id, lock=False)
-    facts = ConversationFact.objects.filter(tenant_id=tenant.id, generation=generation)
-    return facts.filter(ROWS[rows], started_at__gte=span.start, started_at__lt=span.end)
+def sum_measures(*, tenant: TenantRef, span: Span) -> Sums:
+    """Return the sums of a span."""
+    return _sum_between(tenant, [span.start], span.end)[span.start]
 
 
-def _steps(span: Span, granularity: str) -> list[dt.datetime]:
-    """Return the beginnings of a span's steps, the first one cut to the span's own beginning."""
-    if granularity == "hour":
-        hours = int((span.end - span.start) / dt.timedelta(hours=1))
-        return [span.start + dt.timedelta(hours=number) for number in range(hours)]
-    day, last = (moment.astimezone(span.zone).date() for moment in (span.start, span.end))
-    floors = set()
-    while day < last:
-        monday, first = day - dt.timedelta(days=day.weekday()), day.replace(day=1)
-        floors.add({"week": monday, "month": first}.get(granularity, day))
-        day += dt.timedelta(days=1)
-    return [max(midnight(floor, span.zone), span.start) for floor in sorted(floors)]
+def list_rows(
+    *, tenant: TenantRef, span: Span, kpi: Kpi, others: bool = False, reason: str = ""
+) -> QuerySet[ConversationFact]:
+    """Return the conversations that make up a figure, to be paged inside `in_tenant`.
+
+    With `others` those that its whole counts beside them; with `reason` those that called for a person so.
+    """
+    generation = shown_generation(tenant.id, lock=False)
+    facts = ConversationFact.objects.filter(tenant_id=tenant.id, generation=generation.number)
+    facts = facts.filter(started_at__gte=span.start, started_at__lt=span.end)
+    if reason:
+        facts = facts.filter(is_escalated=True, escalation_reason=reason)
+    if others:
+        facts = facts.filter(counted__has_any_keys=kpi.whole)
+        return facts.exclude(counted__has_any_keys=kpi.parts)
+    return facts.filter(counted__has_any_keys=kpi.parts)
+
+
+def is_report_wanted(*, tenant: TenantRef) -> bool:
+    """Tell whether the owners get a weekly report by mail."""
+    with in_tenant(tenant):
+        return ReportSchedule.objects.filter(enabled_at__isnull=False).exists()
+
+
+def _sum_between(tenant: TenantRef, edges: list[dt.datetime], end: dt.datetime) -> dict[dt.datetime, Sums]:
+    """Return the sums from each edge to the next, the last one's to the end."""
+    by_edge = {edge: Sums() for edge in edges}
+    with in_tenant(tenant), connection.cursor() as cursor:
+        generation = shown_generation(tenant.id, lock=False)
+        # Finding a step in a list of beginnings is much cheaper than truncating each row's time in a zone.
+        cursor.execute(SUMS, (edges, tenant.id, generation.number, edges[0], end))
+        for number, name, amount in cursor.fetchall():
+            by_edge[edges[number - 1]][name] += amount
+    return by_edge
+
+
+def _comparable_until(span: Span, now: dt.datetime) -> dt.datetime:
+    """Return up to which moment the span before counts, in whole buckets."""
+    if not span.start <= now < span.end:
+        return span.start
+    same_moment = bucket_start(span.before.start + (now - span.start))
+    return min(same_moment + dt.timedelta(seconds=BUCKET_S), span.start)
+
+
+def _steps_before(edges: list[dt.datetime], by_edge: dict[dt.datetime, Sums], end: dt.datetime) -> list[Step]:
+    """Return the steps of the span before, each put together again where the comparison cuts it."""
+    sums = {edge: Sums() for edge in edges}
+    for edge, found in by_edge.items():
+        if edge < end:
+            sums[edges[bisect_right(edges, edge) - 1]].update(found)
+    return [(edge, compute(found)) for edge, found in sums.items()]
+
+
+def _add(parts: Iterable[Sums]) -> Sums:
+    added = Sums()
+    for part in parts:
+        added.update(part)
+    return added

@@ -1,76 +1,90 @@
-"""Settle what silence decides, and rebuild read models beside the ones that are shown."""
+"""Settle what silence decides, rebuild and check read models, mail reports, make partitions."""
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import dataclass
-from uuid import UUID
 
+import structlog
 from django.db import connection
 from django.utils import timezone
 
-from apps.analytics.models import ArchivedEvent, ConversationFact, KpiBucket, ReadModelState
-from apps.analytics.projection import current_generation, project
+from apps.analytics.checking import check_kpis
+from apps.analytics.projection import shown_generation
+from apps.analytics.rebuilding import Rebuilt, rebuild
+from apps.analytics.reporting import mail_weekly_report, set_weekly_report
+from apps.analytics.settling import settle_some
+from apps.billing import selectors as billing
+from apps.billing.services import check_draft
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import get_silence_hours
 
-AT_ONCE = 200
+__all__ = [
+    "CheckedFigures",
+    "Rebuilt",
+    "check_figures",
+    "ensure_partitions",
+    "mail_weekly_report",
+    "rebuild_read_models",
+    "set_weekly_report",
+    "settle_silences",
+]
 MONTHS_AHEAD = 3
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Rebuilt:
-    """What a rebuild made, and whether it tells the same as what it replaced."""
+class CheckedFigures:
+    """What was computed twice, and what came out differently."""
 
-    conversations: int
-    is_equal: bool
+    invoices: int
     differences: list[str]
 
+    @property
+    def is_equal(self) -> bool:
+        return not self.differences
 
-def silence_window(tenant_id: UUID) -> dt.timedelta:
-    """Return how long a customer must be silent; inside `in_tenant`."""
-    return dt.timedelta(hours=get_silence_hours(tenant_id=tenant_id))
+
+def check_figures(*, tenant: TenantRef, as_of: dt.datetime | None = None) -> CheckedFigures:
+    """Compute KPIs, the draft and the final invoices a second time, from raw events; says what differs."""
+    differences = check_kpis(tenant=tenant, as_of=as_of).differences
+    invoices = billing.list_invoice_ids(tenant=tenant)
+    for invoice_id in invoices:
+        kept = billing.get_invoice(tenant=tenant, invoice_id=invoice_id)
+        if billing.rate_again(tenant=tenant, invoice_id=invoice_id) != kept:
+            differences.append(f"invoice {kept.number} is not what its events give")
+    if check_draft(tenant=tenant) is False:
+        differences.append("the draft invoice is not what its events give")
+    if differences:
+        log.error("figures_differ", tenant=tenant.slug, differences=differences)
+    return CheckedFigures(len(invoices), differences)
 
 
 def settle_silences(*, tenant: TenantRef, as_of: dt.datetime | None = None) -> int:
-    """Count the conversations whose silence has lasted long enough as resolved; return how many."""
-    moment, settled = as_of or timezone.now(), 0
+    """Count the conversations whose silence has lasted long enough as resolved; return how many.
+
+    Where the company has changed how long that is, its read models are folded anew with it.
+    """
+    with in_tenant(tenant):
+        window = dt.timedelta(hours=get_silence_hours(tenant_id=tenant.id))
+        is_another = shown_generation(tenant.id).window != window
+    if is_another:
+        rebuild(tenant=tenant, as_of=as_of)
+    settled = 0
     while True:
         with in_tenant(tenant):
-            generation = current_generation(tenant.id)
-            due = ConversationFact.objects.filter(
-                tenant_id=tenant.id, generation=generation, settles_at__lte=moment
-            )
-            ids = list(due.order_by("settles_at").values_list("conversation_id", flat=True)[:AT_ONCE])
-            window = silence_window(tenant.id)
-            for conversation_id in ids:
-                project(tenant.id, conversation_id, generation=generation, as_of=moment, window=window)
-        settled += len(ids)
-        if len(ids) < AT_ONCE:
+            generation = shown_generation(tenant.id)
+            number = settle_some(tenant.id, generation, as_of=as_of or timezone.now())
+        if not number:
             return settled
+        settled += number
 
 
 def rebuild_read_models(*, tenant: TenantRef, as_of: dt.datetime | None = None) -> Rebuilt:
     """Fold the whole archive into a new generation, compare it with the one shown, and swap.
 
-    Events go on being projected meanwhile: the last step projects what came since, holding the state's
-    row, and swaps in the same transaction. Killed anywhere, the old generation stays.
+    Raises ConflictError while another rebuild is under way.
     """
-    settle_silences(tenant=tenant, as_of=as_of)
-    moment = as_of or timezone.now()
-    with in_tenant(tenant):
-        old = current_generation(tenant.id)
-        began_at = timezone.now()
-    new = old + 1
-    _drop(tenant, new)
-    total = 0
-    for ids in _conversation_ids(tenant):
-        with in_tenant(tenant):
-            window = silence_window(tenant.id)
-            for conversation_id in ids:
-                project(tenant.id, conversation_id, generation=new, as_of=moment, window=window)
-        total += len(ids)
-    return _swap(tenant, old, new, total, began_at, moment)
+    return rebuild(tenant=tenant, as_of=as_of)
 
 
 def ensure_partitions(*, today: dt.date | None = None) -> None:
@@ -80,48 +94,3 @@ def ensure_partitions(*, today: dt.date | None = None) -> None:
         for _ in range(MONTHS_AHEAD + 1):
             cursor.execute("SELECT ensure_analytics_partitions(%s)", [first])
             first = (first + dt.timedelta(days=32)).replace(day=1)
-
-
-def _swap(
-    tenant: TenantRef, old: int, new: int, total: int, began_at: dt.datetime, moment: dt.datetime
-) -> Rebuilt:
-    with in_tenant(tenant):
-        current_generation(tenant.id)
-        # A little earlier than we began: a transaction that was open then had stored its event before.
-        since = began_at - dt.timedelta(minutes=1)
-        late = ArchivedEvent.objects.filter(tenant_id=tenant.id, stored_at__gte=since)
-        window = silence_window(tenant.id)
-        for conversation_id in late.values_list("conversation_id", flat=True).distinct():
-            project(tenant.id, conversation_id, generation=new, as_of=moment, window=window)
-        differences = _compare(tenant.id, old, new)
-        states = ReadModelState.objects.filter(tenant_id=tenant.id)
-        states.update(generation=new, rebuilt_at=timezone.now())
-    _drop(tenant, old)
-    return Rebuilt(total, not differences, differences)
-
-
-def _compare(tenant_id: UUID, old: int, new: int) -> list[str]:
-    def rows(generation: int) -> set[tuple[dt.datetime, str, int]]:
-        buckets = KpiBucket.objects.filter(tenant_id=tenant_id, generation=generation).exclude(amount=0)
-        return set(buckets.values_list("starts_at", "measure", "amount"))
-
-    return [f"{start:%Y-%m-%d %H:%M} {name}: {n}" for start, name, n in sorted(rows(old) ^ rows(new))]
-
-
-def _conversation_ids(tenant: TenantRef) -> Iterator[list[UUID]]:
-    last: UUID | None = None
-    while True:
-        with in_tenant(tenant):
-            rows = ArchivedEvent.objects.filter(tenant_id=tenant.id).order_by("conversation_id")
-            rows = rows.filter(conversation_id__gt=last) if last else rows
-            ids = list(rows.values_list("conversation_id", flat=True).distinct()[:AT_ONCE])
-        if not ids:
-            return
-        yield ids
-        last = ids[-1]
-
-
-def _drop(tenant: TenantRef, generation: int) -> None:
-    with in_tenant(tenant):
-        for model in (ConversationFact, KpiBucket):
-            model.objects.filter(tenant_id=tenant.id, generation=generation).delete()

@@ -17,12 +17,13 @@ PLATFORM_TASKS = {
     "workers.tasks.provision_company",  # the tenant is what it makes
     "workers.tasks.ensure_partitions",
     "workers.tasks.mail_escalations",
+    "workers.tasks.mail_reports",
     "workers.tasks.purge",
     "workers.tasks.settle_silences",
     "workers.tasks.sweep",
     "workers.tasks.sweep_sign_ups",
     "workers.tasks.sweep_trainings",
-    "workers.tasks.check_billing",
+    "workers.tasks.check_figures",
     "workers.tasks.check_quotas",
     "workers.tasks.finalise_invoices",
 }

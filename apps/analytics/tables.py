@@ -1,0 +1,98 @@
+"""Figures by channel, by intent and by person: what a support lead asks of a period."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from apps.analytics.facts import EDGES_MS, GOOD
+from apps.analytics.models import ConversationFact
+from apps.analytics.projection import shown_generation
+from apps.analytics.spans import Span
+from apps.conversations.selectors import name_people
+from apps.tenants.context import in_tenant
+from apps.tenants.contracts import TenantRef
+
+MOST = 200  # rows of a table; the busiest
+FACTS = f"""
+FROM {ConversationFact._meta.db_table} AS f
+{{more}}
+WHERE f.tenant_id = %(tenant_id)s AND f.generation = %(generation)s
+  AND f.started_at >= %(start)s AND f.started_at < %(end)s
+GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST}"""
+GROUPS = f"""
+SELECT f.{{column}}, count(*), count(*) FILTER (WHERE f.is_ai_involved),
+  count(*) FILTER (WHERE f.outcome <> ''), count(*) FILTER (WHERE f.is_escalated),
+  percentile_disc(0.5) WITHIN GROUP (ORDER BY f.first_response_ms),
+  count(f.rating), count(*) FILTER (WHERE f.rating >= {GOOD}), sum(f.cost_microusd)::bigint
+"""
+AGENTS = f"""
+SELECT a.agent, sum(a.replies)::bigint, sum(a.claims)::bigint, sum(a.resolutions)::bigint,
+  percentile_disc(0.5) WITHIN GROUP (ORDER BY a.first_reply_ms),
+  count(f.rating) FILTER (WHERE a.replies > 0),
+  count(*) FILTER (WHERE a.replies > 0 AND f.rating >= {GOOD})
+"""
+SHARES = """, jsonb_to_recordset(f.agents)
+  AS a (agent text, claims int, replies int, resolutions int, first_reply_ms bigint)"""
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """The conversations of one channel or intent."""
+
+    name: str
+    conversations: int
+    ai_involved: int
+    resolved: int
+    escalated: int
+    first_response_ms: int | None
+    rated: int
+    rated_good: int
+    cost_microusd: int
+
+
+@dataclass(frozen=True)
+class AgentRow:
+    """What one person did in the conversations that began in a period."""
+
+    agent: str
+    name: str
+    replies: int
+    claims: int
+    resolutions: int
+    first_reply_ms: int | None
+    rated: int
+    rated_good: int
+
+
+def read_groups(*, tenant: TenantRef, span: Span, by: str) -> list[GroupRow]:
+    """Return the conversations of a span by `channel` or `intent`, the busiest first."""
+    assert by in ("channel", "intent")
+    rows = _ask(tenant, span, GROUPS.format(column=by) + FACTS.format(more=""))
+    return [GroupRow(*row[:5], _at_most(row[5]), *row[6:]) for row in rows]
+
+
+def read_agents(*, tenant: TenantRef, span: Span) -> list[AgentRow]:
+    """Return what each person did in the conversations of a span, the busiest first."""
+    with in_tenant(tenant):
+        rows = _ask(tenant, span, AGENTS + FACTS.format(more=SHARES))
+        names = name_people({row[0] for row in rows})
+    return [
+        AgentRow(row[0], names.get(row[0], "somebody"), *row[1:4], _at_most(row[4]), *row[5:]) for row in rows
+    ]
+
+
+def _ask(tenant: TenantRef, span: Span, sql: str) -> list[Any]:
+    with in_tenant(tenant), connection.cursor() as cursor:
+        generation = shown_generation(tenant.id, lock=False).number
+        cursor.execute(
+            sql, {"tenant_id": tenant.id, "generation": generation, "start": span.start, "end": span.end}
+        )
+        return cursor.fetchall()
+
+
+def _at_most(duration_ms: int | None) -> int | None:
+    """Return the upper edge of a duration's class, as all percentiles here are told."""
+    if duration_ms is None:
+        return None
+    return next((edge for edge in EDGES_MS if duration_ms <= edge), EDGES_MS[-1])
