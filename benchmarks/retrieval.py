@@ -8,7 +8,6 @@ import json
 import logging
 import statistics
 import time
-import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from math import log2
@@ -17,7 +16,6 @@ from typing import Any, TextIO
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connections, transaction
 from django.test import Client
 
 from apps.inference.services import embed_query
@@ -25,9 +23,10 @@ from apps.ingestion.fusion import fuse
 from apps.ingestion.selectors import MAX_TOP_K, score_candidates
 from apps.ingestion.services import process_document
 from apps.ingestion.terms import read_query
-from apps.tenants.context import OWNER, in_tenant
+from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
-from apps.tenants.services import create_api_key, provision_tenant
+from apps.tenants.services import create_api_key
+from benchmarks.throwaway import throwaway_tenant
 
 DATA = Path(settings.ROOT).parent / "shared" / "data" / "stackfaq" / "stackExchange-FAQ.xml"
 TARGETS = {"ndcg_at_10": 0.97, "recall_at_1": 0.93}
@@ -40,11 +39,10 @@ def run(stdout: TextIO) -> dict[str, Any]:
         stdout.write(f"skipped: {DATA.name} is not there; put StackFAQ into {DATA.parent}\n")
         return {}
     logging.disable(logging.INFO)
-    tenant = provision_tenant(slug=f"bench-{uuid.uuid4().hex[:10]}", name="Benchmark", plan="enterprise")
     try:
-        return _measure(tenant, stdout)
+        with throwaway_tenant() as tenant:
+            return _measure(tenant, stdout)
     finally:
-        _discard(tenant)
         logging.disable(logging.NOTSET)
 
 
@@ -61,18 +59,6 @@ def _measure(tenant: TenantRef, stdout: TextIO) -> dict[str, Any]:
     results["search_p95_ms"] = round(statistics.quantiles(timings, n=20)[-1] * 1000, 2)
     _print(stdout, results)
     return results
-
-
-def _discard(tenant: TenantRef) -> None:
-    with transaction.atomic(using=OWNER), connections[OWNER].cursor() as cursor:
-        cursor.execute(f'DROP SCHEMA "{tenant.schema}" CASCADE')
-        cursor.execute(
-            "SELECT table_name FROM information_schema.columns "
-            "WHERE table_schema = 'public' AND column_name = 'tenant_id'"
-        )
-        for (table,) in cursor.fetchall():
-            cursor.execute(f'DELETE FROM "{table}" WHERE tenant_id = %s', [tenant.id])
-        cursor.execute("DELETE FROM tenants_tenant WHERE id = %s", [tenant.id])
 
 
 def _client(tenant: TenantRef) -> Client:

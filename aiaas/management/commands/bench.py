@@ -18,7 +18,7 @@ FOLDER: Path = ROOT / "benchmarks"
 
 
 class Command(BaseCommand):
-    """Import benchmarks/<name>.py, call its `run(stdout) -> dict`, print and keep what it returns."""
+    """Import benchmarks.<name>, call its `run(stdout) -> dict`, print and keep what it returns."""
 
     help = "Runs benchmarks, prints a table of each and writes JSON to benchmarks/results/."
 
@@ -37,10 +37,12 @@ class Command(BaseCommand):
             for name in known:
                 self.stdout.write(f"{name:<16}{summary(load(name))}")
             return
-        for name in names or known:
-            self._run(name)
+        failures = [line for name in names or known for line in self._run(name)]
+        if failures:
+            raise CommandError("missed: " + "; ".join(failures))
 
-    def _run(self, name: str) -> None:
+    def _run(self, name: str) -> list[str]:
+        """Return what the benchmark itself calls its failures, none for most."""
         self.stdout.write(f"{name}: {summary(load(name))}")
         begin = time.monotonic()
         results: dict[str, Any] = load(name).run(self.stdout)
@@ -49,11 +51,14 @@ class Command(BaseCommand):
             self.stdout.write(f"  {line}")
         path = keep(name, results, duration_s)
         self.stdout.write(f"  {duration_s} s, written to {path.relative_to(ROOT)}")
+        return list(results.get("failures", ()))
 
 
 def available() -> list[str]:
     """Return the names of all benchmarks."""
-    return sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if "def run(" in path.read_text())
+    modules = {path.stem: path for path in FOLDER.glob("[a-z]*.py")}
+    packages = {path.parent.name: path for path in FOLDER.glob("[a-z]*/__init__.py")}
+    return sorted(name for name, path in (modules | packages).items() if "def run(" in path.read_text())
 
 
 def load(name: str) -> ModuleType:
