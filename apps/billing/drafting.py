@@ -1,8 +1,8 @@
 """Compose an invoice's lines from sums; the same sums and prices always give the same lines."""
 
 import datetime as dt
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from django.db.models import Sum
 
@@ -32,15 +32,24 @@ class Billed:
     cents: int = 0
 
 
+@dataclass(frozen=True)
+class Pricing:
+    """Who was on what, and the prices of late usage by the start of the period that it belongs to."""
+
+    parts: list[Part]
+    late: Mapping[dt.datetime, PlanPrice] = field(default_factory=dict)
+
+
 def compose_lines(
-    period: Period, sums: UsageSums, *, before: int | None = None, parts: list[Part] | None = None
+    period: Period, sums: UsageSums, *, before: int | None = None, pricing: Pricing | None = None
 ) -> list[PricedLine]:
     """Return the fee's, the period's and the late usage's lines, in this order, in the tenant's transaction.
 
     Late usage is what earlier invoices have not billed yet: those with numbers below `before`, if given.
-    `parts` says who was on what, where that is not what the subscriptions say.
+    `pricing` is what holds instead of what the subscriptions say now.
     """
-    parts = subscriptions_in(period) if parts is None else parts
+    pricing = pricing or Pricing(subscriptions_in(period))
+    parts = pricing.parts
     if not parts:
         return []
     lines = [_fee_line(row, price, part, period) for row, price, part in parts]
@@ -50,10 +59,24 @@ def compose_lines(
         _usage_line(kind, sums.own[kind], Billed(), period, price, tiers.get(kind, []))
         for kind in sorted(sums.own, key=_place)
     ]
-    return lines + _late_lines(period, sums, before)
+    return lines + _late_lines(period, sums, before, pricing.late)
 
 
-def rate_invoice(invoice: Invoice) -> tuple[list[PricedLine], int, str]:
+def frozen_pricing(invoice: Invoice) -> Pricing:
+    """Return the prices that a final invoice was rated with, whatever was agreed on since."""
+    lines = list(invoice.lines.select_related("price__plan").prefetch_related("price__tiers"))
+    fees = [line for line in lines if line.type == LineType.BASE_FEE]
+    late = {line.period_start: line.price for line in lines if line.type == LineType.LATE_USAGE}
+    return Pricing(
+        [
+            (Subscription(plan=fee.price.plan), fee.price, Period(fee.period_start, fee.period_end))
+            for fee in fees
+        ],
+        late,
+    )
+
+
+def rate_invoice(invoice: Invoice, *, pricing: Pricing | None = None) -> tuple[list[PricedLine], int, str]:
     """Compute an invoice from its frozen inputs: lines, number of events, checksum."""
     period = Period(invoice.period_start, invoice.period_end)
     sums = sum_events(
@@ -62,7 +85,8 @@ def rate_invoice(invoice: Invoice) -> tuple[list[PricedLine], int, str]:
         stored_after=invoice.stored_after,
         stored_until=invoice.stored_until,
     )
-    return compose_lines(period, sums, before=invoice.number), sums.event_count, sums.checksum
+    lines = compose_lines(period, sums, before=invoice.number, pricing=pricing)
+    return lines, sums.event_count, sums.checksum
 
 
 def late_sums_from_buckets(
@@ -80,11 +104,14 @@ def late_sums_from_buckets(
     return late
 
 
-def _late_lines(period: Period, sums: UsageSums, before: int | None) -> list[PricedLine]:
+def _late_lines(
+    period: Period, sums: UsageSums, before: int | None, frozen: Mapping[dt.datetime, PlanPrice]
+) -> list[PricedLine]:
     periods = _periods_of(sorted({moment for moment, _ in sums.late}), period.start)
     billed = _billed([found.start for found, _ in periods], before)
     lines = []
-    for found, price in periods:
+    for found, present in periods:
+        price = frozen.get(found.start, present)
         quantities: dict[str, int] = {}
         for (moment, kind), quantity in sums.late.items():
             if found.start <= moment < found.end:

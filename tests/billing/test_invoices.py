@@ -3,7 +3,6 @@
 import datetime as dt
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
 
 import pytest
 from django.db import IntegrityError, ProgrammingError, transaction
@@ -18,6 +17,7 @@ from apps.events.models import OutboxEvent
 from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.context import in_tenant
 from tests.billing.generated import deliver, usage
+from tests.billing.oracle import cents, cost_of
 
 START = dt.datetime(2026, 3, 5, tzinfo=dt.UTC)
 NEXT = dt.datetime(2026, 4, 5, tzinfo=dt.UTC)
@@ -36,17 +36,7 @@ ORACLE = {
 
 
 def oracle(kind: str, quantity: int) -> Fraction:
-    """What a quantity costs, unit by unit of each band, without the product's code."""
-    steps = ORACLE.get(kind, [])
-    total = Fraction(0)
-    for place, (start, price) in enumerate(steps):
-        end = steps[place + 1][0] if place + 1 < len(steps) else quantity
-        total += max(0, min(quantity, end) - start) * price
-    return total
-
-
-def cents(amount: Fraction) -> int:
-    return floor(amount * 100 + Fraction(1, 2))
+    return cost_of(quantity, ORACLE.get(kind, []))
 
 
 @pytest.fixture
@@ -183,6 +173,19 @@ def test_a_price_of_ones_own(acme, globex, plan):
     assert selectors.get_draft(tenant=acme).lines[-1].amount_cents == 100
     assert selectors.get_draft(tenant=globex).lines[-1].price_version == 1
     assert Plan.objects.get(code="metered").price_cents == 4900
+
+
+def test_a_final_invoice_keeps_its_prices_whatever_is_agreed_later(acme, plan):
+    deliver(acme, usage(acme, START - HOUR, quantity=130), usage(acme, START, quantity=200))
+    [first] = finalise(acme)
+    services.publish_price(plan_code="metered", base_fee_cents=7, tiers={}, for_tenant=acme)
+    services.subscribe_tenant(tenant=acme, plan_code="enterprise")
+    again = selectors.rate_again(tenant=acme, invoice_id=first.id)
+    assert again.total_cents == first.total_cents
+    assert again == first
+    assert selectors.list_changed_invoices(tenant=acme) == []
+    Plan.objects.filter(code="metered").update(name="Renamed")
+    assert selectors.list_changed_invoices(tenant=acme) == []
 
 
 def test_a_plan_of_another_currency_is_refused(acme, plan):

@@ -1,12 +1,13 @@
 """Read plans, usage, quotas and invoices."""
 
 from apps.billing.selectors.invoices import (
+    count_invoices,
     final_invoices,
     get_draft,
     get_invoice,
     get_last_check,
     list_billed_tenants,
-    list_invoice_ids,
+    list_changed_invoices,
     list_tenants_to_bill,
     rate_again,
     view_of,
@@ -24,6 +25,7 @@ from apps.billing.selectors.usage import (
 )
 
 __all__ = [
+    "count_invoices",
     "final_invoices",
     "get_draft",
     "get_invoice",
@@ -33,7 +35,7 @@ __all__ = [
     "get_subscription",
     "get_usage",
     "list_billed_tenants",
-    "list_invoice_ids",
+    "list_changed_invoices",
     "list_offers",
     "list_periods",
     "list_plans",

@@ -1,7 +1,9 @@
 """Read invoices: the current draft and those that are final."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
@@ -15,7 +17,7 @@ from apps.billing.contracts import (
     Period,
     TierShare,
 )
-from apps.billing.drafting import compose_lines, late_sums_from_buckets, rate_invoice
+from apps.billing.drafting import compose_lines, frozen_pricing, late_sums_from_buckets, rate_invoice
 from apps.billing.models import BillingAccount, DraftCheck, Invoice, InvoiceLine, Subscription
 from apps.billing.periods import GRACE
 from apps.billing.sums import UsageSums, sum_buckets, sum_events
@@ -63,21 +65,33 @@ def rate_again(*, tenant: TenantRef, invoice_id: UUID) -> InvoiceView:
     """Compute a final invoice anew from its frozen inputs; it must equal what `get_invoice` tells."""
     with in_tenant(tenant):
         invoice = final_invoices().get(id=invoice_id)
-        priced, invoice.event_count, invoice.checksum = rate_invoice(invoice)
+        pricing = frozen_pricing(invoice)
+        priced, invoice.event_count, invoice.checksum = rate_invoice(invoice, pricing=pricing)
         lines = tuple(found.line for found in priced)
         invoice.total_cents = sum(line.amount_cents for line in lines)
         return view_of(invoice, lines=lines)
 
 
+def list_changed_invoices(*, tenant: TenantRef) -> list[str]:
+    """Return the numbers of final invoices that their events and prices do not give; none, if all is well."""
+    with in_tenant(tenant):
+        ids = list(final_invoices().order_by("number").values_list("id", flat=True))
+    pairs = [
+        (get_invoice(tenant=tenant, invoice_id=found), rate_again(tenant=tenant, invoice_id=found))
+        for found in ids
+    ]
+    return [kept.number for kept, again in pairs if _figures(kept) != _figures(again)]
+
+
+def count_invoices(*, tenant: TenantRef) -> int:
+    """Return how many invoices are final: their numbers have no gaps."""
+    with in_tenant(tenant):
+        return BillingAccount.objects.values_list("last_number", flat=True).first() or 0
+
+
 def final_invoices() -> QuerySet[Invoice]:
     """Return the current tenant's final invoices, to be paged; inside its transaction."""
     return Invoice.objects.filter(status=Invoice.Status.FINAL)
-
-
-def list_invoice_ids(*, tenant: TenantRef) -> list[UUID]:
-    """Return the final invoices, oldest first."""
-    with in_tenant(tenant):
-        return list(final_invoices().order_by("number").values_list("id", flat=True))
 
 
 def get_last_check(*, tenant: TenantRef) -> DraftCheckView | None:
@@ -139,6 +153,12 @@ def _sum(account: BillingAccount, period: Period, from_events: bool) -> UsageSum
         own=sum_buckets(start=period.start, end=period.end),
         late=late_sums_from_buckets(period.start, account.stored_until),
     )
+
+
+def _figures(invoice: InvoiceView) -> tuple[Any, ...]:
+    """Return what must never change of an invoice; a plan's name may."""
+    lines = [replace(line, description="") for line in invoice.lines]
+    return invoice.total_cents, invoice.event_count, invoice.checksum, lines
 
 
 def _line(row: InvoiceLine) -> LineView:

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.billing.contracts import Period, PlanChange, PlanOffer
-from apps.billing.drafting import compose_lines, late_sums_from_buckets
+from apps.billing.drafting import Pricing, compose_lines, late_sums_from_buckets
 from apps.billing.models import BillingAccount, Plan, Subscription
 from apps.billing.pricing import Part, price_of, subscriptions_in, tiers_of
 from apps.billing.selectors.usage import get_subscription
@@ -75,4 +75,4 @@ def _with(plan: Plan, parts: list[Part], period: Period, now: dt.datetime) -> li
 
 
 def _total(period: Period, sums: UsageSums, parts: list[Part]) -> int:
-    return sum(priced.line.amount_cents for priced in compose_lines(period, sums, parts=parts))
+    return sum(priced.line.amount_cents for priced in compose_lines(period, sums, pricing=Pricing(parts)))
