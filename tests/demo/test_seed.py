@@ -1,41 +1,16 @@
 """Seeding: through the services, once, and finished after an interruption."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 
 from aiaas.demo import seed
-from aiaas.demo.companies import Company, read_companies
+from aiaas.demo.companies import Company
 from aiaas.demo.credentials import demo_password, read_api_keys
-from apps.billing.selectors import list_periods
 from apps.crm.selectors import find_order
 from apps.ingestion.contracts import DocumentStatus
 from apps.ingestion.selectors import list_documents, search_knowledge
-from apps.tenants import selectors
 from apps.tenants.contracts import Role
 from apps.tenants.selectors import get_tenant, get_widget_key
 from apps.tenants.services import authenticate_api_key, authenticate_user
-
-KEPT_ARTICLES = {
-    "Returns and refunds",
-    "Delivery outside the European Union",
-    "Washing and waxing a waxed jacket",
-    "Setting up single sign-on (SSO)",
-    "API rate limits",
-    "Plans and prices",
-}
-
-
-@pytest.fixture
-def companies(live_db: object, valkey: object, settings: object, tmp_path: Path) -> list[Company]:
-    """Two companies with three articles each, and a folder of their own for what is noted on disk."""
-    settings.DATA_DIR = tmp_path  # type: ignore[attr-defined]
-    selectors._refs.clear()  # tenants of another test's database
-    return [
-        replace(company, articles=tuple(a for a in company.articles if a.title in KEPT_ARTICLES))
-        for company in read_companies()
-    ]
 
 
 def seed_all(companies: list[Company], monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -104,11 +79,3 @@ def test_an_interrupted_seeding_is_finished_by_the_next(
     seed_all(shop, monkeypatch)
     assert len(list_documents(tenant=tenant)) == 3
     assert authenticate_api_key(read_api_keys()["shop"]) is not None
-
-
-def test_each_company_has_an_invoice_to_look_at(
-    companies: list[Company], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seed_all(companies, monkeypatch)
-    for company in companies:
-        assert len(list_periods(tenant=get_tenant(slug=company.slug))) == 2
