@@ -53,7 +53,8 @@ WITH told AS MATERIALIZED (
 ), outcomes AS (
   SELECT *, last_knew IS NOT NULL AND by_people = 0 AND coalesce(rating, 0) >= 4 AS is_confirmed,
     last_knew IS NOT NULL AND by_people = 0 AND coalesce(rating, 3) = 3 AND escalated IS NULL
-      AND last_said <= last_knew AND last_knew + %(window)s <= %(as_of)s AS is_assumed
+      AND last_said <= last_knew AND last_knew + make_interval(hours => %(window_h)s) <= %(as_of)s
+      AS is_assumed
   FROM once JOIN waits USING (c) WHERE began IS NOT NULL
 ), durations AS (
   SELECT c, began, name, floor(extract(epoch FROM until - since) * 1000)::bigint AS ms
@@ -111,7 +112,7 @@ def check_kpis(*, tenant: TenantRef, as_of: dt.datetime | None = None) -> Check:
             {
                 "tenant_id": tenant.id,
                 "generation": generation.number,
-                "window": generation.window,
+                "window_h": generation.window // dt.timedelta(hours=1),
                 "as_of": moment,
                 "edges": list(EDGES_MS),
             },

@@ -56,7 +56,7 @@ Read = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 def _read_kpis(tenant: TenantRef, span: Span) -> Read:
     report = read_kpis(tenant=tenant, span=span)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (kpi.key, kpi.label, kpi.unit, _exact(report.values[kpi.key]), _exact(report.before[kpi.key]))
         for kpi in KPIS
     ]

@@ -21,16 +21,19 @@ WHERE f.tenant_id = %(tenant_id)s AND f.generation = %(generation)s
   AND f.started_at >= %(start)s AND f.started_at < %(end)s
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST}"""
 GROUPS = f"""
-SELECT f.{{column}}, count(*), count(*) FILTER (WHERE f.is_ai_involved),
-  count(*) FILTER (WHERE f.outcome <> ''), count(*) FILTER (WHERE f.is_escalated),
-  percentile_disc(0.5) WITHIN GROUP (ORDER BY f.first_response_ms),
-  count(f.rating), count(*) FILTER (WHERE f.rating >= {GOOD}), sum(f.cost_microusd)::bigint
+SELECT f.{{column}} AS name, count(*) AS conversations,
+  count(*) FILTER (WHERE f.is_ai_involved) AS ai_involved,
+  count(*) FILTER (WHERE f.outcome <> '') AS resolved, count(*) FILTER (WHERE f.is_escalated) AS escalated,
+  percentile_disc(0.5) WITHIN GROUP (ORDER BY f.first_response_ms) AS first_response_ms,
+  count(f.rating) AS rated, count(*) FILTER (WHERE f.rating >= {GOOD}) AS rated_good,
+  sum(f.cost_microusd)::bigint AS cost_microusd
 """
 AGENTS = f"""
-SELECT a.agent, sum(a.replies)::bigint, sum(a.claims)::bigint, sum(a.resolutions)::bigint,
-  percentile_disc(0.5) WITHIN GROUP (ORDER BY a.first_reply_ms),
-  count(f.rating) FILTER (WHERE a.replies > 0),
-  count(*) FILTER (WHERE a.replies > 0 AND f.rating >= {GOOD})
+SELECT a.agent, sum(a.replies)::bigint AS replies, sum(a.claims)::bigint AS claims,
+  sum(a.resolutions)::bigint AS resolutions,
+  percentile_disc(0.5) WITHIN GROUP (ORDER BY a.first_reply_ms) AS first_reply_ms,
+  count(f.rating) FILTER (WHERE a.replies > 0) AS rated,
+  count(*) FILTER (WHERE a.replies > 0 AND f.rating >= {GOOD}) AS rated_good
 """
 SHARES = """, jsonb_to_recordset(f.agents)
   AS a (agent text, claims int, replies int, resolutions int, first_reply_ms bigint)"""
@@ -69,26 +72,34 @@ def read_groups(*, tenant: TenantRef, span: Span, by: str) -> list[GroupRow]:
     """Return the conversations of a span by `channel` or `intent`, the busiest first."""
     assert by in ("channel", "intent")
     rows = _ask(tenant, span, GROUPS.format(column=by) + FACTS.format(more=""))
-    return [GroupRow(*row[:5], _at_most(row[5]), *row[6:]) for row in rows]
+    return [GroupRow(**row | {"first_response_ms": _at_most(row["first_response_ms"])}) for row in rows]
 
 
 def read_agents(*, tenant: TenantRef, span: Span) -> list[AgentRow]:
     """Return what each person did in the conversations of a span, the busiest first."""
     with in_tenant(tenant):
         rows = _ask(tenant, span, AGENTS + FACTS.format(more=SHARES))
-        names = name_people({row[0] for row in rows})
+        names = name_people({row["agent"] for row in rows})
     return [
-        AgentRow(row[0], names.get(row[0], "somebody"), *row[1:4], _at_most(row[4]), *row[5:]) for row in rows
+        AgentRow(
+            **row
+            | {
+                "name": names.get(row["agent"], "somebody"),
+                "first_reply_ms": _at_most(row["first_reply_ms"]),
+            }
+        )
+        for row in rows
     ]
 
 
-def _ask(tenant: TenantRef, span: Span, sql: str) -> list[Any]:
+def _ask(tenant: TenantRef, span: Span, sql: str) -> list[dict[str, Any]]:
     with in_tenant(tenant), connection.cursor() as cursor:
         generation = shown_generation(tenant.id, lock=False).number
         cursor.execute(
             sql, {"tenant_id": tenant.id, "generation": generation, "start": span.start, "end": span.end}
         )
-        return cursor.fetchall()
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _at_most(duration_ms: int | None) -> int | None:

@@ -1,11 +1,14 @@
 """Plans in words: what is included, what more costs, and what a change does."""
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from apps.billing.contracts import PlanChange, PlanOffer, SubscriptionView, Tier, UsageKind, label_of
 from apps.billing.money import write_cents, write_period, write_unit_price
+
+TINY, MILLION = Decimal("0.0001"), 1_000_000  # dearer ones are told apiece
 
 
 def describe_offer(offer: PlanOffer, subscription: SubscriptionView) -> dict[str, Any]:
@@ -46,16 +49,22 @@ def describe_change(subscription: SubscriptionView) -> str:
 
 
 def _line(offer: PlanOffer, kind: str) -> tuple[str, str, str]:
-    included = offer.plan.included.get(kind)
-    free = "no limit" if included is None else f"{included:,}"
-    tiers = offer.tiers.get(kind, [])
+    """Return a kind, what of it is included, and what more costs."""
+    included, tiers = offer.plan.included.get(kind), offer.tiers.get(kind, [])
     if included is not None and offer.plan.has_hard_limits:
-        return label_of(kind), free, "refused"
-    return label_of(kind), free, "; ".join(_price(tier, offer.plan.currency) for tier in tiers) or "free"
+        return label_of(kind), f"{included:,}", "more is refused"
+    if not tiers:
+        free = (f"{included:,}", "more is free") if included is not None else ("no limit", "")
+        return label_of(kind), *free
+    prices = [_price(tier, offer.plan.currency, is_first=tier is tiers[0]) for tier in tiers]
+    return label_of(kind), f"{tiers[0].starts_after:,}", "; ".join(prices)
 
 
-def _price(tier: Tier, currency: str) -> str:
-    return f"{write_unit_price(tier.unit_price)} {currency} above {tier.starts_after:,}"
+def _price(tier: Tier, currency: str, *, is_first: bool) -> str:
+    is_tiny = tier.unit_price < TINY
+    price = write_unit_price(tier.unit_price * MILLION if is_tiny else tier.unit_price)
+    each = "a million" if is_tiny else "each"
+    return f"then {price} {currency} {each}" if is_first else f"{price} {each} above {tier.starts_after:,}"
 
 
 def _day(moment: dt.datetime, zone: str) -> str:
