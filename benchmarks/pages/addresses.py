@@ -9,9 +9,10 @@ from apps.conversations.models import Conversation, Escalation
 from apps.crm.models import Customer, Lead, Order
 from apps.ingestion.models import Document, QuestionGroup
 from apps.orchestration.models import AgentRun
+from apps.routing.models import IntentExample
 from apps.tenants.context import OWNER
 from apps.tenants.contracts import TenantRef
-from benchmarks.pages.filling import ROW, WORKFLOW
+from benchmarks.pages.filling import INTENTS, ROW, WORKFLOW
 from benchmarks.pages.inserting import id_of
 
 # Things that were filled in, by the parameter of a route; what is none of these, tests know how to make.
@@ -24,8 +25,12 @@ FILLED: dict[str, type[models.Model]] = {
     "escalation_id": Escalation,
     "group_id": QuestionGroup,
     "run_id": AgentRun,
+    "example_id": IntentExample,
 }
-NAMED = {"app/workflows/w/<str:name>": f"app/workflows/w/{WORKFLOW}"}
+NAMED = {
+    "app/workflows/w/<str:name>": f"app/workflows/w/{WORKFLOW}",
+    "app/router/intents/<slug:name>": f"app/router/intents/{INTENTS[0]}",
+}
 # What is not shown in a page, and why; what takes POST only says so itself.
 NOT_PAGES = {
     "app/audit/export/": "a file",
@@ -43,6 +48,15 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "app/overview/<str:key>/": ("?days=180&show=others", "?days=180"),
     "app/reports/": ("?days=180",),
     "app/conversations/": ("?q=parcel", "?q=nowhere"),
+    "app/router/decisions/": (
+        "?intent=faq",
+        "?channel=email",
+        "?below=30",
+        "?below=90",
+        "?corrected=yes",
+        "?corrected=no&channel=api",
+    ),
+    "app/router/intents/<slug:name>/": ("?q=cancel",),
     "app/knowledge/search/": ("?q=return+a+parcel",),
 }
 

@@ -10,6 +10,7 @@ from apps.crm.models import Customer, Lead, Order
 from apps.ingestion.models import Chunk, Document, QuestionGroup
 from apps.orchestration.definitions.models import WorkflowVersion
 from apps.orchestration.models import AgentRun
+from apps.routing.models import Intent, IntentExample, RouterTraining
 from apps.tenants.context import OWNER, in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.models import AuditEvent
@@ -23,6 +24,11 @@ CONVERSATIONS, MESSAGES_EACH, USAGE_EVENTS = 100_000, 10, 5_000_000
 CUSTOMERS, ORDERS, LEADS, RUNS = 20_000, 50_000, 5_000, 200_000
 DOCUMENTS, CHUNKS_EACH, QUESTIONS, AUDIT_EVENTS = 500, 10, 2_000, 10_000
 VECTOR = "(SELECT array_agg(sin(n * 12.9898 + i * 78.233))::vector FROM generate_series(1, 384) AS i)"
+RECEIPT = (
+    "CASE WHEN n % 2 = 1 THEN jsonb_build_object('intent', "
+    "(ARRAY['order_status','faq','smalltalk'])[1 + n % 3], 'confidence', (n % 100) / 100.0, 'knows', true) END"
+)
+INTENTS, EXAMPLES = ("faq", "order_status", "smalltalk", "complaint"), 5_000
 Rows = tuple[type[models.Model], int, dict[str, str]]
 
 
@@ -32,7 +38,7 @@ def fill(tenant: TenantRef, *, scale: float) -> None:
     def part(total: int) -> int:
         return max(int(total * scale), 2 * ROW)
 
-    tables = [*_business(part), *_knowledge(part), *_talk(part), *_work(part, _hash(tenant))]
+    tables = [*_business(part), *_knowledge(part), *_talk(part), *_router(), *_work(part, _hash(tenant))]
     for model, total, expressions in tables:
         insert(tenant, model, total, **expressions)
     fill_read_models(tenant, part(CONVERSATIONS), _ago(part(CONVERSATIONS)))
@@ -118,7 +124,7 @@ def _talk(part: Any) -> list[Rows]:
         "run_id": id_of(AgentRun, "n"),
         "author": _one_of("customer", "ai"),
         "text": "'The parcel number ' || n || ' has not arrived yet'",
-        "receipt": '\'{"intent": "order_status", "confidence": 0.9, "knows": true}\'',
+        "receipt": RECEIPT,
     }
     escalation = {
         "conversation_id": id_of(Conversation, "n * 3"),
@@ -136,6 +142,20 @@ def _talk(part: Any) -> list[Rows]:
         (Escalation, max(total // 100, 8), escalation),
         (Note, max(total // 100, 8), note),
         (CannedReply, 40, {"shortcut": "'reply' || n", "text": "'Thank you for your patience.'"}),
+    ]
+
+
+def _router() -> list[Rows]:
+    example = {
+        "intent_id": id_of(Intent, "0"),
+        "text": "'Please cancel order ' || n",
+        "text_hash": "md5(n::text)",
+        "origin": "'written'",
+    }
+    return [
+        (RouterTraining, 1, {"requested_by": "'owner@bench.example'"}),
+        (Intent, len(INTENTS), {"name": _one_of(*INTENTS)}),
+        (IntentExample, EXAMPLES, example),
     ]
 
 
