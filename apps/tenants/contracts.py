@@ -1,7 +1,9 @@
 """What may leave the tenants app."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 
@@ -71,3 +73,7 @@ class WidgetKeyView:
     key: str
     allowed_origins: tuple[str, ...]
     identity_secret: str
+    previous_secret: str = ""  # while it still signs
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0
+    time_zone: str = "UTC"  # in which the tenant's days begin

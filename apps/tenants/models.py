@@ -118,12 +118,24 @@ class ApiKey(models.Model):
 
 
 class WidgetKey(models.Model):
-    """A public key that a site's script tag carries, and the secret that signs its customers' identities."""
+    """A public key that a site's script tag carries, and the secret that signs its customers' identities.
+
+    What `settings` mean is the widget's affair (apps.realtime). `version` counts changes of name, origins and
+    settings, so that a second editor is told.
+    """
 
     key = models.CharField(primary_key=True, max_length=40, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100, default="Website")
     allowed_origins = models.JSONField(default=list, blank=True)
+    settings = models.JSONField(default=dict, blank=True)
+    version = models.PositiveIntegerField(default=0)
+    changed_by = models.CharField(max_length=100, blank=True)
     identity_secret = models.TextField(editable=False)  # encrypted, see apps.tenants.secrets
+    secret_version = models.PositiveIntegerField(default=0)
+    secret_shown_at = models.DateTimeField(null=True, blank=True)
+    previous_secret = models.TextField(editable=False, blank=True)  # signs until it ends, after a rotation
+    previous_secret_ends_at = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField(default=True)
     embedded_at = models.DateTimeField(null=True, blank=True)  # first seen on a page that is not ours
     created_at = models.DateTimeField(auto_now_add=True)

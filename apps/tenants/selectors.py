@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
 
+from django.conf import settings
 from django.db import connections
 from django.db.models import QuerySet
 
@@ -21,7 +22,9 @@ SILENCE_HOURS = 72  # how long a customer must be silent for an answer to count 
 NO_PLACES = {"Factory", "localtime"}  # in some systems' lists of zones, and the same zone on no two of them
 MEMORY_S = 30.0
 MEMORY_SIZE = 10_000
+WIDGET_MEMORY_S = 2.0  # every process follows a change of a widget within this time
 _refs: dict[str, tuple[float, TenantRef]] = {}
+_widgets: dict[str, tuple[float, WidgetKeyView | None]] = {}
 
 
 def get_tenant(*, slug: str | None = None, tenant_id: UUID | None = None) -> TenantRef:
@@ -56,8 +59,9 @@ def forget_tenant(tenant: TenantRef) -> None:
 
 
 def forget_all() -> None:
-    """Empty the memory of tenants, for tests."""
+    """Empty the memory of tenants and widgets, for tests."""
     _refs.clear()
+    _widgets.clear()
 
 
 def list_all_tenants() -> list[TenantRef]:
@@ -92,14 +96,23 @@ def list_user_names(*, user_ids: set[UUID]) -> dict[UUID, str]:
 
 
 def resolve_widget_key(key: str) -> WidgetKeyView | None:
-    """Return what a public widget key leads to, or None."""
+    """Return what an active public widget key leads to, remembered for two seconds, or None."""
     if len(key) > 40 or "\x00" in key:
         return None
+    remembered = _widgets.get(key)
+    if remembered and time.monotonic() - remembered[0] < WIDGET_MEMORY_S:
+        return remembered[1]
     rows = _ask("SELECT * FROM resolve_widget_key(%s)", key)
-    if not rows:
-        return None
-    origins = tuple(_json(rows[0]["allowed_origins"]))
-    return WidgetKeyView(_ref(rows[0]), key, origins, unseal(rows[0]["identity_secret"]))
+    if len(_widgets) >= MEMORY_SIZE:
+        _widgets.clear()
+    view = _resolved_widget(rows[0]) if rows else None
+    _widgets[key] = (time.monotonic(), view)
+    return view
+
+
+def forget_widget_key(key: str) -> None:
+    """Forget what this process remembers of a widget; other processes do within two seconds."""
+    _widgets.pop(key, None)
 
 
 def get_time_zone(*, tenant: TenantRef) -> str:
@@ -164,9 +177,33 @@ def get_widget_key(*, tenant: TenantRef) -> WidgetKeyView:
     """Return the tenant's first active widget key; raises NotFoundError."""
     with in_tenant(tenant):
         row = WidgetKey.objects.filter(is_active=True).order_by("created_at").first()
-    if row is None:
-        raise NotFoundError("This tenant has no active widget key.")
-    return WidgetKeyView(tenant, row.key, tuple(row.allowed_origins), unseal(row.identity_secret))
+        if row is None:
+            raise NotFoundError("This tenant has no active widget key.")
+        return view_widget_key(tenant, row)
+
+
+def view_widget_key(tenant: TenantRef, row: WidgetKey) -> WidgetKeyView:
+    """Return what may leave this app of a widget key, in the tenant's transaction."""
+    return WidgetKeyView(
+        tenant=tenant,
+        key=row.key,
+        allowed_origins=tuple(row.allowed_origins),
+        identity_secret=unseal(row.identity_secret),
+        settings=row.settings,
+        version=row.version,
+        time_zone=get_time_zone(tenant=tenant),
+    )
+
+
+def query_widget_keys() -> QuerySet[WidgetKey]:
+    """Choose the widget keys, in the caller's transaction of their tenant."""
+    return WidgetKey.objects.all()
+
+
+def build_snippet(key: str) -> str:
+    """Return the script tag that puts a widget on a page."""
+    address = f"{settings.PUBLIC_URL.rstrip('/')}/widget.js?key={key}"
+    return f'<script src="{address}" data-key="{key}" async></script>'
 
 
 def list_api_keys(*, tenant: TenantRef) -> list[ApiKey]:
@@ -189,6 +226,19 @@ def list_audit_events(*, tenant: TenantRef, limit: int = 100) -> list[AuditEvent
 def _ref(row: dict[str, Any]) -> TenantRef:
     is_suspended = row["status"] == Tenant.Status.SUSPENDED
     return TenantRef(row["tenant_id"], row["slug"], row["schema_name"], is_suspended)
+
+
+def _resolved_widget(row: dict[str, Any]) -> WidgetKeyView:
+    return WidgetKeyView(
+        tenant=_ref(row),
+        key=row["key"],
+        allowed_origins=tuple(_json(row["allowed_origins"])),
+        identity_secret=unseal(row["identity_secret"]),
+        previous_secret=unseal(row["previous_secret"]) if row["previous_secret"] else "",
+        settings=_json(row["settings"]),
+        version=row["version"],
+        time_zone=row["time_zone"],
+    )
 
 
 def _ask(sql: str, argument: Any) -> list[dict[str, Any]]:

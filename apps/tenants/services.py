@@ -3,8 +3,8 @@
 import datetime as dt
 import re
 import secrets as random
-from typing import Any
-from urllib.parse import urlsplit
+from functools import partial
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from django.contrib.auth.hashers import check_password, make_password
@@ -22,9 +22,10 @@ from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, Role, Te
 from apps.tenants.events import TenantProvisioned
 from apps.tenants.models import ApiKey, AuditEvent, Membership, Tenant, User, WidgetKey
 from apps.tenants.origin import request_address
+from apps.tenants.origins import clean_origins
 from apps.tenants.permissions import ALL, COARSE_SCOPES, ROLE_PERMISSIONS
 from apps.tenants.schemas import create_schema, drop_schema
-from apps.tenants.secrets import seal
+from apps.tenants.secrets import seal, unseal
 
 SLUG = re.compile(r"[a-z][a-z0-9-]{1,38}[a-z0-9]")
 DUMMY_HASH = make_password("an unknown e-mail costs as much time as a wrong password")
@@ -169,17 +170,148 @@ def rotate_api_key(
     return new
 
 
-def create_widget_key(*, tenant: TenantRef, allowed_origins: list[str] | None = None) -> WidgetKeyView:
-    """Issue a public widget key with the secret that signs its customers' identities."""
-    origins = allowed_origins or []
-    if any(urlsplit(origin).scheme not in ("http", "https") for origin in origins):
-        raise InvalidInput({"allowed_origins": ["Give origins such as https://shop.example."]})
-    key, secret = f"wk_{random.token_hex(12)}", random.token_urlsafe(32)
+class WidgetKeyFields(TypedDict, total=False):
+    name: str
+    allowed_origins: list[str]
+    settings: dict[str, Any]
+
+
+def create_widget_key(
+    *,
+    tenant: TenantRef,
+    allowed_origins: list[str] | None = None,
+    name: str = "Website",
+    actor: str = "platform",
+) -> WidgetKeyView:
+    """Issue a public widget key with the secret that signs its customers' identities; raises InvalidInput."""
+    cleaned = _clean_widget_fields({"name": name, "allowed_origins": allowed_origins or []})
+    key = f"wk_{random.token_hex(12)}"
     with in_tenant(tenant):
-        WidgetKey.objects.create(
-            key=key, tenant_id=tenant.id, allowed_origins=origins, identity_secret=seal(secret)
-        )
-    return WidgetKeyView(tenant=tenant, key=key, allowed_origins=tuple(origins), identity_secret=secret)
+        row = WidgetKey(key=key, tenant_id=tenant.id, identity_secret=seal(_new_identity_secret()), **cleaned)
+        row.save(force_insert=True)
+        record_audit(tenant=tenant, actor=actor, action="widget.created", target=key, data={"name": row.name})
+        return selectors.view_widget_key(tenant, row)
+
+
+def update_widget_key(
+    *, tenant: TenantRef, key: str, version: int, actor: str, **fields: Unpack[WidgetKeyFields]
+) -> WidgetKeyView:
+    """Change the given fields of the `version` that the editor saw; audited with before and after.
+
+    Raises InvalidInput, NotFoundError, and ConflictError where somebody else has changed it meanwhile.
+    """
+    cleaned = _clean_widget_fields(fields)
+    with in_tenant(tenant):
+        row = _lock_widget_key(key)
+        if row.version != version:
+            raise ConflictError(
+                f"{row.changed_by or 'Somebody'} has changed this widget meanwhile, so nothing was saved. "
+                "Your input is still here; look it over and save again to put it over theirs."
+            )
+        _change_widget_key(tenant, row, cleaned, actor)
+        return selectors.view_widget_key(tenant, row)
+
+
+def allow_widget_origin(*, tenant: TenantRef, key: str, origin: str, actor: str) -> None:
+    """Add a domain to those that may show the widget; again, or where every domain may, changes nothing.
+
+    Raises InvalidInput, NotFoundError.
+    """
+    with in_tenant(tenant):
+        row = _lock_widget_key(key)
+        if not row.allowed_origins:
+            return
+        cleaned = _clean_widget_fields({"allowed_origins": [*row.allowed_origins, origin]})
+        _change_widget_key(tenant, row, cleaned, actor)
+
+
+def set_widget_key_active(*, tenant: TenantRef, key: str, is_active: bool, actor: str) -> None:
+    """Switch a widget off or on again; raises NotFoundError."""
+    with in_tenant(tenant):
+        row = _lock_widget_key(key)
+        if row.is_active == is_active:
+            return
+        row.is_active = is_active
+        row.save(update_fields=["is_active"])
+        action = "widget.activated" if is_active else "widget.deactivated"
+        record_audit(tenant=tenant, actor=actor, action=action, target=key)
+    selectors.forget_widget_key(key)
+
+
+def reveal_identity_secret(*, tenant: TenantRef, key: str, actor: str) -> str:
+    """Return the secret that signs customers' identities, once; raises NotFoundError, ConflictError."""
+    with in_tenant(tenant):
+        row = _lock_widget_key(key)
+        if row.secret_shown_at is not None:
+            raise ConflictError("This secret was shown before and cannot be shown again; make a new one.")
+        row.secret_shown_at = timezone.now()
+        row.save(update_fields=["secret_shown_at"])
+        record_audit(tenant=tenant, actor=actor, action="widget.secret_shown", target=key)
+        return unseal(row.identity_secret)
+
+
+def rotate_identity_secret(
+    *, tenant: TenantRef, key: str, secret_version: int, overlap_s: int, actor: str
+) -> str:
+    """Replace the secret and return the new one, once; the old one signs for `overlap_s` more seconds.
+
+    Raises NotFoundError, and ConflictError where `secret_version` was replaced before.
+    """
+    secret, now = _new_identity_secret(), timezone.now()
+    with in_tenant(tenant):
+        row = _lock_widget_key(key)
+        if row.secret_version != secret_version:
+            raise ConflictError("A new secret was made meanwhile; open the page again.")
+        row.secret_version += 1
+        row.previous_secret, row.identity_secret = row.identity_secret, seal(secret)
+        row.previous_secret_ends_at = now + dt.timedelta(seconds=overlap_s)
+        row.secret_shown_at = now
+        row.save()
+        data = {"overlap_s": overlap_s}
+        record_audit(tenant=tenant, actor=actor, action="widget.secret_rotated", target=key, data=data)
+    selectors.forget_widget_key(key)
+    return secret
+
+
+def _new_identity_secret() -> str:
+    return random.token_urlsafe(32)
+
+
+def _clean_widget_fields(fields: WidgetKeyFields) -> dict[str, Any]:
+    cleaned: dict[str, Any] = {**fields}
+    name = str(cleaned.get("name", "Website")).strip()
+    if not name or len(name) > 100 or "\x00" in name:
+        raise InvalidInput({"name": ["Give a name of 1 to 100 characters."]})
+    if "name" in cleaned:
+        cleaned["name"] = name
+    if "allowed_origins" in cleaned:
+        try:
+            cleaned["allowed_origins"] = clean_origins(cleaned["allowed_origins"])
+        except ValueError as error:
+            raise InvalidInput({"allowed_origins": [str(error)]}) from None
+    return cleaned
+
+
+def _lock_widget_key(key: str) -> WidgetKey:
+    row = WidgetKey.objects.select_for_update().filter(key=key).first() if "\x00" not in key else None
+    if row is None:
+        raise NotFoundError("There is no such widget.")
+    return row
+
+
+def _change_widget_key(tenant: TenantRef, row: WidgetKey, cleaned: dict[str, Any], actor: str) -> None:
+    after = {name: value for name, value in cleaned.items() if getattr(row, name) != value}
+    if not after:
+        return
+    before = {name: getattr(row, name) for name in after}
+    for name, value in after.items():
+        setattr(row, name, value)
+    row.version += 1
+    row.changed_by = actor[:100]
+    row.save(update_fields=[*after, "version", "changed_by"])
+    data = {"before": before, "after": after}
+    record_audit(tenant=tenant, actor=actor, action="widget.changed", target=row.key, data=data)
+    transaction.on_commit(partial(selectors.forget_widget_key, row.key), robust=True)
 
 
 def note_widget_embedded(*, tenant: TenantRef, key: str) -> None:

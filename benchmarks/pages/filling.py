@@ -26,7 +26,8 @@ DOCUMENTS, CHUNKS_EACH, QUESTIONS, AUDIT_EVENTS = 500, 10, 2_000, 10_000
 VECTOR = "(SELECT array_agg(sin(n * 12.9898 + i * 78.233))::vector FROM generate_series(1, 384) AS i)"
 RECEIPT = (
     "CASE WHEN n % 2 = 1 THEN jsonb_build_object('intent', "
-    "(ARRAY['order_status','faq','smalltalk'])[1 + n % 3], 'confidence', (n % 100) / 100.0, 'knows', true) END"
+    "(ARRAY['order_status','faq','smalltalk'])[1 + n % 3], "
+    "'confidence', (n % 100) / 100.0, 'knows', true) END"
 )
 INTENTS, EXAMPLES = ("faq", "order_status", "smalltalk", "complaint"), 5_000
 Rows = tuple[type[models.Model], int, dict[str, str]]
