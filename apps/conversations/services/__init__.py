@@ -18,6 +18,7 @@ from apps.conversations.services.escalations import (
     reopen_escalation,
     resolve_escalation,
 )
+from apps.conversations.services.introductions import introduce_visitor
 from apps.conversations.services.mails import mail_escalations
 from apps.conversations.services.messages import post_reply, receive_message, send_agent_message
 from apps.conversations.services.notes import add_note
@@ -31,6 +32,7 @@ __all__ = [
     "close_conversation",
     "correct_intent",
     "delete_canned_reply",
+    "introduce_visitor",
     "issue_inbox_ticket",
     "mail_escalations",
     "open_conversation",

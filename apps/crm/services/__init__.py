@@ -4,6 +4,7 @@ from apps.crm.services.customers import (
     create_customer,
     delete_customer,
     find_or_create_customer,
+    keep_stated_customer,
     update_customer,
 )
 from apps.crm.services.imports import import_customers, import_orders
@@ -32,6 +33,7 @@ __all__ = [
     "hold_order",
     "import_customers",
     "import_orders",
+    "keep_stated_customer",
     "refund_order",
     "reinstate_order",
     "release_order",

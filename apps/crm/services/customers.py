@@ -53,6 +53,36 @@ def find_or_create_customer(
         return _fill_in(customer, cleaned).view()
 
 
+def keep_stated_customer(
+    *, tenant: TenantRef, customer_id: UUID | None, name: str = "", email: str = ""
+) -> CustomerView:
+    """Keep somebody of whom only their own word is known: a new customer, or the stated one of `customer_id`.
+
+    The address is kept as `stated_email` in the metadata and never as `email`: by that, orders are shown and
+    signed-in customers found. Raises InvalidInput, NotFoundError, and ConflictError for a customer who is
+    known by an address or an external id.
+    """
+    given = {"name": name, "email": email}
+    cleaned = validation.clean(given, validation.CUSTOMER)
+    with in_tenant(tenant):
+        if customer_id is None:
+            stated = {"name": cleaned["name"], "metadata": _stated(cleaned["email"])}
+            return _insert(tenant, stated).view()
+        customer = Customer.objects.select_for_update().filter(id=customer_id).first()
+        if customer is None:
+            raise NotFoundError("There is no such customer.")
+        if customer.email or customer.external_id:
+            raise ConflictError("This customer is known already; what a visitor says does not change them.")
+        customer.name = cleaned["name"] or customer.name
+        customer.metadata = {**customer.metadata, **_stated(cleaned["email"])}
+        customer.save(update_fields=["name", "metadata"])
+        return customer.view()
+
+
+def _stated(email: str | None) -> dict[str, str]:
+    return {"stated_email": email} if email else {}
+
+
 def update_customer(
     *, tenant: TenantRef, customer_id: UUID, **fields: Unpack[CustomerFields]
 ) -> CustomerView:

@@ -14,7 +14,8 @@ def lead_capture(context: StepContext) -> Output:
     given, customer = context.arguments, None
     if context.customer_id is not None:
         customer = selectors.get_customer(tenant=context.tenant, customer_id=context.customer_id)
-    email = given.get("email") or find_email(texts) or (customer.email if customer else None)
+    known = (customer.email or customer.metadata.get("stated_email")) if customer else None
+    email = given.get("email") or find_email(texts) or known
     phone = given.get("phone") or find_phone(texts) or (customer.phone if customer else None)
     if not email and not phone:
         text = "To get back to you I need your e-mail address or your phone number."
