@@ -13,8 +13,9 @@ from django.views.decorators.http import require_http_methods
 from apps.accounts import selectors, services
 from apps.accounts.forms import CompanyForm
 from apps.accounts.models import SignUp
+from apps.resilience.errors import NotFoundError
 from apps.tenants.dashboard import SESSION_TENANT, MemberRequest, member_page
-from apps.tenants.selectors import get_widget_key, list_memberships
+from apps.tenants.selectors import build_snippet, get_widget_key, list_memberships
 
 
 @never_cache
@@ -73,8 +74,10 @@ def try_it(request: MemberRequest) -> HttpResponse:
 
 
 def _snippet(request: MemberRequest) -> str:
-    key = get_widget_key(tenant=request.tenant).key
-    return f'<script src="{settings.PUBLIC_URL.rstrip("/")}/widget.js" data-key="{key}" async></script>'
+    try:
+        return build_snippet(get_widget_key(tenant=request.tenant).key)
+    except NotFoundError:  # every widget is switched off
+        return ""
 
 
 urlpatterns = [

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,6 +10,7 @@ from django.conf import settings
 from apps.conversations.services import read_inbox_ticket
 from apps.realtime.frames import FrameError
 from apps.realtime.identity import BadToken, Identity, verify_customer_token
+from apps.realtime.sightings import note_sighting
 from apps.realtime.threads import in_thread
 from apps.resilience.errors import DomainError
 from apps.tenants.contracts import TenantRef, WidgetKeyView
@@ -24,8 +24,12 @@ UNAUTHENTICATED, FORBIDDEN = 4401, 4403
 
 @dataclass(frozen=True)
 class Visitor:
+    """Somebody on a page that shows a widget; `origin` as their browser names it, empty without one."""
+
     tenant: TenantRef
     identity: Identity | None
+    key: str
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,37 @@ async def admit(scope: Mapping[str, Any]) -> Visitor:
         raise Refused(
             "unknown_key", "Connect with ?key=<widget key> of an active widget.", close_code=UNAUTHENTICATED
         )
-    _check_origin(widget, scope)
-    await _note_embedding(widget, scope)
-    return Visitor(widget.tenant, _identify(widget, query.get("token", "")))
+    origin = _sent_origin(scope)
+    is_allowed = may_embed(widget, origin)
+    await _note_page(widget, origin, is_allowed)
+    if not is_allowed:
+        raise Refused(
+            "origin_not_allowed",
+            f"Add {origin or 'the origin of this client'} to the allowed domains of this widget.",
+            close_code=FORBIDDEN,
+        )
+    return Visitor(widget.tenant, _identify(widget, query.get("token", "")), widget.key, origin)
 
 
-async def _note_embedding(widget: WidgetKeyView, scope: Mapping[str, Any]) -> None:
-    origin = _origin_of(_sent_origin(scope))
-    if widget.key in _embedded or origin in ("://", _origin_of(settings.PUBLIC_URL)):
+def may_embed(widget: WidgetKeyView, origin: str) -> bool:
+    """Tell whether a page may use the widget: our own always, any where no domain is named."""
+    allowed = {_origin_of(address) for address in (*widget.allowed_origins, settings.PUBLIC_URL)}
+    return not widget.allowed_origins or _origin_of(origin) in allowed
+
+
+async def _note_page(widget: WidgetKeyView, origin: str, is_allowed: bool) -> None:
+    page = _origin_of(origin)
+    if page in ("://", _origin_of(settings.PUBLIC_URL)):
+        return
+    await in_thread(
+        note_sighting, tenant_id=widget.tenant.id, key=widget.key, origin=page, is_allowed=is_allowed
+    )
+    if not is_allowed or widget.key in _embedded:
         return
     if len(_embedded) >= EMBEDDED_SIZE:
         _embedded.clear()
     _embedded.add(widget.key)
-    await in_thread(partial(note_widget_embedded, tenant=widget.tenant, key=widget.key))
+    await in_thread(note_widget_embedded, tenant=widget.tenant, key=widget.key)
 
 
 def _sent_origin(scope: Mapping[str, Any]) -> str:
@@ -84,24 +106,15 @@ async def admit_colleague(scope: Mapping[str, Any]) -> Colleague:
     return Colleague(tenant, ticket.agent, ticket.name, ticket.may_write)
 
 
-def _check_origin(widget: WidgetKeyView, scope: Mapping[str, Any]) -> None:
-    origin = _sent_origin(scope)
-    allowed = {_origin_of(address) for address in (*widget.allowed_origins, settings.PUBLIC_URL)}
-    if widget.allowed_origins and _origin_of(origin) not in allowed:
-        raise Refused(
-            "origin_not_allowed",
-            f"Add {origin or 'the origin of this client'} to the allowed origins of this widget key.",
-            close_code=FORBIDDEN,
-        )
-
-
 def _origin_of(address: str) -> str:
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def _identify(widget: WidgetKeyView, token: str) -> Identity | None:
+    if not token:
+        return None
     try:
-        return verify_customer_token(token, secret=widget.identity_secret) if token else None
+        return verify_customer_token(token, secret=widget.identity_secret, previous=widget.previous_secret)
     except BadToken as error:
         raise Refused(error.code, str(error), close_code=UNAUTHENTICATED) from None

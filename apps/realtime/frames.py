@@ -1,6 +1,7 @@
 """The frames of the socket: what a client may say, checked, and what it hears."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,8 @@ from apps.conversations.contracts import MessageView
 MAX_TEXT_CHARS = 4_000
 MAX_COMMENT_CHARS = 2_000
 MAX_ID_CHARS = 64
+MAX_NAME_CHARS = 200
+MAX_EMAIL_CHARS = 254
 MAX_FRAME_BYTES = 64 * 1024
 MAX_SEQ = 2**53 - 1  # what every JavaScript client can count to
 
@@ -48,7 +51,27 @@ class Rating:
     comment: str
 
 
-ClientFrame = Hello | Say | Typing | Read | Rating
+@dataclass(frozen=True)
+class Profile:
+    """What an unsigned visitor says about themselves before they write."""
+
+    name: str
+    email: str
+    consent: bool
+
+
+@dataclass(frozen=True)
+class Offline:
+    """A message for later, while nobody is there."""
+
+    client_message_id: str
+    name: str
+    email: str
+    text: str
+    consent: bool
+
+
+ClientFrame = Hello | Say | Typing | Read | Rating | Profile | Offline
 
 
 class FrameError(Exception):
@@ -95,13 +118,39 @@ def _parse_hello(fields: Mapping[str, Any]) -> Hello:
 
 def _parse_message(fields: Mapping[str, Any]) -> Say:
     client_message_id = _string(fields, "client_message_id", max_chars=MAX_ID_CHARS)
+    with _naming(client_message_id):
+        return Say(client_message_id, _string(fields, "text", max_chars=MAX_TEXT_CHARS))
+
+
+def _parse_profile(fields: Mapping[str, Any]) -> Profile:
+    return Profile(
+        name=_optional(fields, "name", max_chars=MAX_NAME_CHARS),
+        email=_optional(fields, "email", max_chars=MAX_EMAIL_CHARS),
+        consent=_flag(fields, "consent"),
+    )
+
+
+def _parse_offline(fields: Mapping[str, Any]) -> Offline:
+    client_message_id = _string(fields, "client_message_id", max_chars=MAX_ID_CHARS)
+    with _naming(client_message_id):
+        return Offline(
+            client_message_id,
+            name=_optional(fields, "name", max_chars=MAX_NAME_CHARS),
+            email=_string(fields, "email", max_chars=MAX_EMAIL_CHARS),
+            text=_string(fields, "text", max_chars=MAX_TEXT_CHARS),
+            consent=_flag(fields, "consent"),
+        )
+
+
+@contextmanager
+def _naming(client_message_id: str) -> Iterator[None]:
+    """Let a refusal say which message it is about: the widget must mark it."""
     try:
-        text = _string(fields, "text", max_chars=MAX_TEXT_CHARS)
-    except FrameError as error:  # the widget must know which message to mark as refused
+        yield
+    except FrameError as error:
         raise FrameError(
             error.code, error.detail, client_message_id=client_message_id, **error.more
         ) from None
-    return Say(client_message_id, text)
 
 
 def _parse_typing(fields: Mapping[str, Any]) -> Typing:
@@ -113,10 +162,9 @@ def _parse_read(fields: Mapping[str, Any]) -> Read:
 
 
 def _parse_rating(fields: Mapping[str, Any]) -> Rating:
-    comment = fields.get("comment")
     return Rating(
         score=_integer(fields, "score", low=1, high=5),
-        comment="" if comment in (None, "") else _string(fields, "comment", max_chars=MAX_COMMENT_CHARS),
+        comment=_optional(fields, "comment", max_chars=MAX_COMMENT_CHARS),
     )
 
 
@@ -126,6 +174,8 @@ PARSERS: dict[str, Callable[[Mapping[str, Any]], ClientFrame]] = {
     "typing": _parse_typing,
     "read": _parse_read,
     "rating": _parse_rating,
+    "profile": _parse_profile,
+    "offline": _parse_offline,
 }
 
 
@@ -138,6 +188,17 @@ def _string(fields: Mapping[str, Any], name: str, *, max_chars: int = MAX_ID_CHA
     if "\x00" in text:
         raise FrameError("invalid", f"`{name}` must not contain NUL characters.", field=name)
     return text
+
+
+def _optional(fields: Mapping[str, Any], name: str, *, max_chars: int) -> str:
+    return "" if fields.get(name) in (None, "") else _string(fields, name, max_chars=max_chars)
+
+
+def _flag(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise FrameError("invalid", f"`{name}` must be true or false.", field=name)
+    return value
 
 
 def _integer(fields: Mapping[str, Any], name: str, *, low: int, high: int, default: int | None = None) -> int:

@@ -1,6 +1,7 @@
 """Who a socket speaks for: the owner of an anonymous conversation, or a customer the tenant vouches for."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -9,6 +10,7 @@ from django.core import signing
 SESSION_SALT = "realtime.session"
 SESSION_MAX_AGE_S = 90 * 24 * 3600
 CLOCK_LEEWAY_S = 30
+CHECKS: Any = {"require": ["exp"], "verify_aud": False}
 
 
 class BadToken(Exception):
@@ -37,20 +39,17 @@ class SessionSecret:
     visitor_id: str
 
 
-def verify_customer_token(token: str, *, secret: str) -> Identity:
-    """Check a token of the tenant's backend: HS256, `exp`, and `sub` or `external_id`; raises BadToken."""
+def verify_customer_token(token: str, *, secret: str, previous: str = "") -> Identity:
+    """Check a token of the tenant's backend: HS256, `exp`, and `sub` or `external_id`; raises BadToken.
+
+    `previous` is the secret before the last rotation, as long as it still signs.
+    """
     if not secret:
         raise BadToken(
             "token_not_accepted", "This widget has no identity secret; create one or leave the token out."
         )
     try:
-        claims = jwt.decode(
-            token,
-            secret,
-            algorithms=["HS256"],
-            leeway=CLOCK_LEEWAY_S,
-            options={"require": ["exp"], "verify_aud": False},
-        )
+        claims = _decode(token, secret, previous)
     except jwt.ExpiredSignatureError:
         raise BadToken("token_expired", "The customer token has expired; sign a new one.") from None
     except jwt.InvalidTokenError as error:
@@ -62,6 +61,15 @@ def verify_customer_token(token: str, *, secret: str) -> Identity:
     if not isinstance(external_id, str):
         raise BadToken("token_invalid", "The customer token needs the claim `sub` or `external_id`, a text.")
     return Identity(external_id, email=_text(claims.get("email")), name=_text(claims.get("name")))
+
+
+def _decode(token: str, secret: str, previous: str) -> dict[str, Any]:
+    try:
+        return jwt.decode(token, secret, algorithms=["HS256"], leeway=CLOCK_LEEWAY_S, options=CHECKS)
+    except jwt.InvalidSignatureError:
+        if not previous:
+            raise
+        return _decode(token, previous, "")
 
 
 def sign_session(session: SessionSecret) -> str:

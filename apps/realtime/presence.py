@@ -3,19 +3,16 @@
 import json
 import time
 from dataclasses import dataclass
-from functools import cache
 from uuid import UUID
 
-from django.conf import settings
-from redis import Redis, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis import RedisError
+
+from apps.realtime.valkey import client
 
 BEAT_S = 10
 SEEN_FOR_S = 25
 KEPT_FOR_S = 50
 TYPING_FOR_S = 6
-TIMEOUT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,17 +25,6 @@ class Present:
     is_typing: bool
 
 
-@cache
-def _client() -> Redis:
-    return Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
-
-
 def note_present(
     *, tenant_id: UUID, conversation_id: UUID, session: str, agent: str, name: str, is_typing: bool
 ) -> None:
@@ -48,7 +34,7 @@ def note_present(
     seen["typing_until"] = now + TYPING_FOR_S if is_typing else 0
     key = _key(tenant_id, conversation_id)
     try:
-        with _client().pipeline() as pipeline:
+        with client().pipeline() as pipeline:
             pipeline.hset(key, session, json.dumps(seen))
             pipeline.expire(key, KEPT_FOR_S)
             pipeline.execute()
@@ -59,7 +45,7 @@ def note_present(
 def forget_present(*, tenant_id: UUID, conversation_id: UUID, session: str) -> None:
     """Say that a session looks elsewhere."""
     try:
-        _client().hdel(_key(tenant_id, conversation_id), session)
+        client().hdel(_key(tenant_id, conversation_id), session)
     except RedisError:
         return
 
@@ -68,7 +54,7 @@ def list_present(*, tenant_id: UUID, conversation_id: UUID) -> list[Present]:
     """Return who looks at a conversation, by name; nobody without Valkey."""
     now = time.time()
     try:
-        kept = _client().hgetall(_key(tenant_id, conversation_id))
+        kept = client().hgetall(_key(tenant_id, conversation_id))
     except RedisError:
         return []
     seen = [(session, json.loads(value)) for session, value in kept.items()]

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 
 import structlog
 from django.db import OperationalError
+from django.utils import timezone
 
 from apps.conversations import selectors as conversations
-from apps.conversations import services as conversation_services
 from apps.conversations.contracts import MessageView, conversation_group
 from apps.realtime import frames
 from apps.realtime.admission import Visitor
@@ -21,8 +21,19 @@ from apps.realtime.hints import sender
 from apps.realtime.hub import GroupMessage, Hub
 from apps.realtime.outbound import Outbound
 from apps.realtime.pace import TokenBucket
-from apps.realtime.services import OpenChat, open_chat, store_message
+from apps.realtime.services import (
+    OpenChat,
+    Standing,
+    find_opening,
+    open_chat,
+    require_widget,
+    store_message,
+    store_offline_message,
+    store_profile,
+    store_rating,
+)
 from apps.realtime.threads import in_thread
+from apps.realtime.widget_settings.selectors import Widget
 from apps.resilience.errors import DomainError
 
 logger = structlog.get_logger(__name__)
@@ -44,17 +55,19 @@ class ChatSession:
     """Speak the contract's frames for one visitor; `handle` takes a frame, `run` delivers until it raises."""
 
     def __init__(self, *, visitor: Visitor, outbound: Outbound, hub: Hub) -> None:
-        self._tenant, self._identity = visitor.tenant, visitor.identity
+        self._visitor, self._tenant = visitor, visitor.tenant
         self._outbound, self._hub = outbound, hub
         self._id = uuid4().hex
         self._conversation_id: UUID | None = None
         self._state = "open"
+        self._is_introduced = visitor.identity is not None
         self._delivery = Delivery(last_seq=0)
         self._arrived: deque[MessageView] = deque()
         self._opened, self._wake = asyncio.Event(), asyncio.Event()
         self._is_dismissed = self._is_state_stale = False
         self._frame_pace = TokenBucket(burst=60, per_s=20)
         self._message_pace = TokenBucket(burst=10, per_s=1)
+        self._form_pace = TokenBucket(burst=5, per_s=0.2)
 
     # What the client says.
 
@@ -70,13 +83,13 @@ class ChatSession:
         except FrameError as error:
             self._refuse(error, frame)
         except DomainError as error:
-            self._refuse(FrameError(REFUSALS.get(error.status, "refused"), error.detail), frame)
+            self._refuse(_refusal_of(error), frame)
         except OperationalError:
             logger.exception("frame_not_served")
             self._refuse(FrameError("try_again", "Send it again in a moment.", retry_after_s=2), frame)
 
     def _refuse(self, error: FrameError, frame: frames.ClientFrame | None) -> None:
-        if isinstance(frame, frames.Say):
+        if isinstance(frame, frames.Say | frames.Offline):
             error.more.setdefault("client_message_id", frame.client_message_id)
         self._outbound.push(frames.error_frame(error))
 
@@ -90,23 +103,21 @@ class ChatSession:
     async def _hello(self, hello: frames.Hello) -> None:
         if self._opened.is_set():
             raise FrameError("already_open", "This socket has its conversation; connect again for another.")
-        chat = await in_thread(open_chat, tenant=self._tenant, identity=self._identity, hello=hello)
+        widget = await in_thread(require_widget, self._visitor)
+        chat = await in_thread(open_chat, tenant=self._tenant, identity=self._visitor.identity, hello=hello)
         self._conversation_id = chat.conversation.id
         self._state = chat.conversation.status
+        self._is_introduced = self._is_introduced or chat.conversation.customer_id is not None
         self._delivery = Delivery(last_seq=chat.resume.after_seq, head_seq=chat.conversation.last_seq)
         await self._hub.join(self._group, self)
-        self._outbound.push(_welcome(chat))
+        self._outbound.push(self._welcome(chat, widget))
         self._opened.set()
         self._wake.set()
 
     async def _say(self, say: frames.Say) -> None:
         self._keep_pace(self._message_pace)
         received = await in_thread(
-            store_message,
-            tenant=self._tenant,
-            conversation_id=self._known_id,
-            text=say.text,
-            client_message_id=say.client_message_id,
+            store_message, standing=self._standing, text=say.text, client_message_id=say.client_message_id
         )
         message = received.message
         self._outbound.push({"type": "ack", "client_message_id": say.client_message_id, "seq": message.seq})
@@ -124,14 +135,19 @@ class ChatSession:
         )
 
     async def _rate(self, rating: frames.Rating) -> None:
-        await in_thread(
-            conversation_services.rate_conversation,
-            tenant=self._tenant,
-            conversation_id=self._known_id,
-            score=rating.score,
-            comment=rating.comment,
-        )
+        await in_thread(store_rating, standing=self._standing, rating=rating)
         self._outbound.push({"type": "status", "state": self._state, "rating": rating.score})
+
+    async def _introduce(self, profile: frames.Profile) -> None:
+        self._keep_pace(self._form_pace)
+        await in_thread(store_profile, standing=self._standing, profile=profile)
+        self._is_introduced = True
+        self._outbound.push({"type": "profile", "known": True})
+
+    async def _leave_message(self, message: frames.Offline) -> None:
+        self._keep_pace(self._form_pace)
+        await in_thread(store_offline_message, standing=self._standing, message=message)
+        self._outbound.push({"type": "ack", "client_message_id": message.client_message_id})
 
     _answers: dict[type, Callable[[Any, Any], Awaitable[None]]] = {
         frames.Hello: _hello,
@@ -139,6 +155,8 @@ class ChatSession:
         frames.Typing: _typing,
         frames.Read: _read,
         frames.Rating: _rate,
+        frames.Profile: _introduce,
+        frames.Offline: _leave_message,
     }
 
     # What the conversation says.
@@ -224,7 +242,9 @@ class ChatSession:
         self._delivery.note_head(conversation.last_seq)
         if conversation.status != self._state:
             self._state = conversation.status
-            self._outbound.push_fleeting({"type": "status", "state": self._state})
+            opens_at = await in_thread(find_opening, self._visitor)
+            back = {"opens_at": opens_at} if opens_at else {}
+            self._outbound.push_fleeting({"type": "status", "state": self._state, **back})
 
     def _next_beat(self, part: float = 1.0) -> float:
         return asyncio.get_running_loop().time() + HEARTBEAT_S * part
@@ -232,6 +252,27 @@ class ChatSession:
     def _tell_others(self, frame: Frame) -> None:
         address = {"tenant_id": str(self._tenant.id), "conversation_id": str(self._known_id)}
         sender.send(self._group, {**frame, **address, "from": self._id})
+
+    def _welcome(self, chat: OpenChat, widget: Widget) -> Frame:
+        now = timezone.now()
+        return {
+            "type": "welcome",
+            "conversation_id": chat.conversation.id,
+            "session": chat.session,
+            "head_seq": chat.conversation.last_seq,
+            "epoch": str(chat.conversation.epoch),
+            "state": chat.conversation.status,
+            "snapshot": chat.resume.is_snapshot,
+            "after_seq": chat.resume.after_seq,
+            "settings": widget.public,
+            "known": self._is_introduced,
+            "opens_at": widget.opens_at(now),
+            "form_only": widget.takes_forms_only(now),
+        }
+
+    @property
+    def _standing(self) -> Standing:
+        return Standing(self._visitor, self._known_id, self._state, self._is_introduced)
 
     @property
     def _group(self) -> str:
@@ -253,14 +294,8 @@ FLEETING = {
 }
 
 
-def _welcome(chat: OpenChat) -> Frame:
-    return {
-        "type": "welcome",
-        "conversation_id": chat.conversation.id,
-        "session": chat.session,
-        "head_seq": chat.conversation.last_seq,
-        "epoch": str(chat.conversation.epoch),
-        "state": chat.conversation.status,
-        "snapshot": chat.resume.is_snapshot,
-        "after_seq": chat.resume.after_seq,
-    }
+def _refusal_of(error: DomainError) -> FrameError:
+    if error.errors:
+        field, texts = next(iter(error.errors.items()))
+        return FrameError("invalid", texts[0], field=field)
+    return FrameError(REFUSALS.get(error.status, "refused"), error.detail)

@@ -24,7 +24,7 @@ from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.members import invite_member
 from apps.tenants.models import Membership
-from apps.tenants.services import create_api_key
+from apps.tenants.services import create_api_key, create_widget_key
 from tests.billing.invoices import make_invoice
 from tests.isolation.test_urls import WORKFLOW
 from tests.pages import log_in, member_of
@@ -64,6 +64,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
         invite_member(tenant=t, email="asked@x.example", role="viewer", actor="test")[0].id
     ),
     "app/api-keys": lambda t: create_api_key(tenant=t, name="theirs", scopes=["api:read"]).key_id,
+    "app/channels/widgets": lambda t: create_widget_key(tenant=t, name="Theirs").key,
     "app/conversations": make_conversation,
     "app/inbox": lambda t: (
         conversations.open_escalation(

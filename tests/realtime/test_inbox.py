@@ -16,6 +16,7 @@ from apps.realtime import inbox, presence
 from apps.realtime.consumer import InboxConsumer
 from apps.realtime.hints import sender
 from apps.realtime.threads import in_thread
+from apps.realtime.valkey import client
 from tests.realtime.conftest import Browser
 
 HOSTILE = [
@@ -63,7 +64,7 @@ def ticket_of(tenant, name="Ann", may_write=True) -> str:
 
 @pytest.fixture
 async def work(hub, live_db, valkey):
-    presence._client.cache_clear()
+    client.cache_clear()
     colleagues = []
 
     async def open_page(tenant, name="Ann", **options) -> Colleague:
@@ -166,7 +167,7 @@ async def test_who_is_gone_is_forgotten(work, acme, monkeypatch):
     presence.note_present(**place, session="s", agent="user:1", name="Bea", is_typing=True)
     (here,) = presence.list_present(**place)
     assert (here.name, here.is_typing) == ("Bea", True)
-    assert 0 < presence._client().ttl(presence._key(acme.id, conversation_id)) <= 50
+    assert 0 < client().ttl(presence._key(acme.id, conversation_id)) <= 50
     monkeypatch.setattr(presence, "SEEN_FOR_S", -1)
     presence.note_present(**place, session="s", agent="user:1", name="Bea", is_typing=True)
     assert presence.list_present(**place) == []

@@ -4,7 +4,8 @@ import jwt
 import pytest
 from django.test import Client
 
-from apps.realtime import pages, sites
+from apps.realtime import sites
+from apps.realtime.pages import demo, script
 from apps.tenants.services import create_widget_key
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("db")
 def shop(acme, monkeypatch):
     """The shop's site, with acme in the role of its company."""
     create_widget_key(tenant=acme)
-    monkeypatch.setattr(pages, "SITES", {"acme": sites.SHOP})
+    monkeypatch.setattr(demo, "SITES", {"acme": sites.SHOP})
     return acme
 
 
@@ -36,9 +37,9 @@ def test_the_widget_is_cached_until_it_changes(client: Client, settings):
 
 
 def test_the_widget_never_makes_markup_of_text():
-    script = pages.build_widget("wss://x")
+    source = script.build_widget("wss://x")
     assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", script
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", source
     )
 
 
@@ -54,7 +55,7 @@ def test_the_site_has_one_script_tag_and_a_strict_policy(client: Client, shop, s
 
 
 def test_the_customer_is_signed_in_and_a_guest_is_not(client: Client, shop):
-    widget = pages.get_widget_key(tenant=shop)
+    widget = demo.get_widget_key(tenant=shop)
     page = client.get("/demo/acme/").content.decode()
     token = re.search(r'data-token="([^"]+)"', page)[1]
     claims = jwt.decode(token, widget.identity_secret, algorithms=["HS256"])

@@ -1,58 +1,21 @@
-"""The widget's script, and the demo sites that use it as a customer's site would."""
+"""The demo sites, which use the widget as a customer's site would."""
 
 import datetime as dt
-import hashlib
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jwt
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
 from django.utils import timezone
-from django.views.decorators.gzip import gzip_page
-from django.views.decorators.http import condition, require_safe
+from django.views.decorators.http import require_safe
 
 from apps.realtime.sites import SITES, Site
 from apps.resilience.errors import NotFoundError
 from apps.tenants.contracts import WidgetKeyView
 from apps.tenants.selectors import get_tenant, get_widget_key
 
-WIDGET_DIR = Path(__file__).parent / "widget"
-WIDGET_PARTS = ("texts", "styles", "nodes", "drawer", "messages", "connection", "chat", "mount")
-WIDGET_CACHE = "public, max-age=300, stale-while-revalidate=86400"
 TOKEN_LIFETIME = dt.timedelta(hours=8)
-
-
-@cache
-def build_widget(realtime_url: str) -> str:
-    """Join the widget's parts into one script that knows where to connect."""
-    parts = [(WIDGET_DIR / f"{name}.js").read_text() for name in WIDGET_PARTS]
-    address = f'const REALTIME_URL = "{realtime_url}";\n'
-    return "\n".join(['(() => {\n"use strict";', address, *parts, "})();\n"])
-
-
-def _widget_etag(request: HttpRequest) -> str:
-    digest = hashlib.sha256(build_widget(settings.REALTIME_URL).encode()).hexdigest()
-    return f'"{digest[:32]}"'
-
-
-@gzip_page
-@require_safe
-@condition(etag_func=_widget_etag)
-def show_widget(request: HttpRequest) -> HttpResponse:
-    """Return the widget's script, for pages of any origin."""
-    return HttpResponse(
-        build_widget(settings.REALTIME_URL),
-        content_type="text/javascript; charset=utf-8",
-        headers={
-            "Cache-Control": WIDGET_CACHE,
-            "Access-Control-Allow-Origin": "*",
-            "Cross-Origin-Resource-Policy": "cross-origin",
-        },
-    )
 
 
 @require_safe
@@ -80,7 +43,7 @@ def show_site(request: HttpRequest, slug: str) -> HttpResponse:
         {
             "site": site,
             "is_guest": is_guest,
-            "widget_url": request.build_absolute_uri("/widget.js"),
+            "widget_url": request.build_absolute_uri(f"/widget.js?key={widget.key}"),
             "widget_key": widget.key,
             "token": None if is_guest else _sign_customer(site, widget),
         },
@@ -110,10 +73,3 @@ def _render(request: HttpRequest, template: str, context: dict[str, Any]) -> Htt
     )
     response["Cache-Control"] = "no-store"
     return response
-
-
-urlpatterns = [
-    path("widget.js", show_widget, name="widget"),
-    path("demo/", list_sites, name="demo_sites"),
-    path("demo/<slug:slug>/", show_site, name="demo_site"),
-]

@@ -1,21 +1,20 @@
-const MAX_TEXT = 4000;
-const TYPING_SHOWN_MS = 60_000;
-const AGENT_TYPING_SHOWN_MS = 6_000;
-const TYPING_SENT_EVERY_MS = 3_000;
-const CSS_COLOR = /^(#[0-9a-f]{3,8}|[a-z]{3,30}|(rgb|hsl|oklch)\([\d\s.,%/deg]+\))$/i;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-// The custom element: panel, conversation and composer in a shadow root.
+// The custom element: panel, conversation, composer and forms in a shadow root.
 class AIaaSChat extends HTMLElement {
   connectedCallback() {
     if (this.connection) return;
     this.unreadCount = 0;
-    this.bubbles = new Map(); // client_message_id -> bubble that is not stored yet
     this.timers = new Map();
     this.stopListening = new AbortController();
+    this.settings = settingsOf(this.dataset.key);
+    this.isKnown = true; // until the welcome says that the visitor is asked who they are
+    this.isFormOnly = false;
+    this.opensAt = null;
     this.connect();
     this.build();
     this.listen();
-    if (this.connection.tab.value.isOpen) this.open({ focus: false });
+    if ("preview" in this.dataset || this.connection.tab.value.isOpen) this.open({ focus: false });
   }
 
   disconnectedCallback() {
@@ -27,13 +26,12 @@ class AIaaSChat extends HTMLElement {
   }
 
   get texts() {
-    const wanted = (this.dataset.lang || document.documentElement.lang || navigator.language || "en").slice(0, 2).toLowerCase();
-    return { ...TEXTS.en, ...TEXTS[wanted] };
+    return textsOf(this.dataset, this.settings);
   }
 
   connect() {
     const { key, token, url } = this.dataset;
-    this.connection = new Connection({ url: url || REALTIME_URL, key: key || "", token, hear: (frame) => this.hear(frame) });
+    this.connection = "preview" in this.dataset ? new PreviewConnection() : new Connection({ url: url || REALTIME_URL, key: key || "", token, hear: (frame) => this.hear(frame) });
   }
 
   later(name, delayMs, run) {
@@ -53,13 +51,33 @@ class AIaaSChat extends HTMLElement {
       if (value == null) delete this.dataset[name];
       else this.dataset[name] = value;
     }
+    const isAnother = before !== this.dataset.key + this.dataset.token;
+    if (isAnother) this.settings = settingsOf(this.dataset.key);
     this.label();
-    if (before === this.dataset.key + this.dataset.token) return;
+    if (!isAnother) return;
     this.connection.close();
     this.connect();
-    this.input.disabled = false;
+    this.entry.setEnabled(true);
     this.clear();
     if (this.isOpen) this.connection.open();
+  }
+
+  // Show other settings: what a welcome tells, or what a company is trying out.
+  apply(settings) {
+    this.settings = { ...this.settings, ...settings };
+    this.label();
+  }
+
+  // Look as after a welcome, for a company that tries its settings.
+  preview({ settings, lang, view }) {
+    this.dataset.lang = lang;
+    this.isKnown = view !== "prechat";
+    this.isFormOnly = view === "offline";
+    const ink = { light: "#ffffff", dark: "#000000" }[settings.text_color] || inkOn(settings.color);
+    this.apply({ ...settings, on_color: ink });
+    this.clear();
+    if (view === "rating") this.thread.showRating();
+    this.entry.show({ afresh: true });
   }
 
   // -- building
@@ -71,10 +89,9 @@ class AIaaSChat extends HTMLElement {
     this.launcher = element("button", { type: "button", className: "launcher", "aria-controls": "panel", onclick: () => (this.isOpen ? this.close() : this.open()) });
     this.badge = element("span", { className: "badge", hidden: true });
     this.banner = element("div", { className: "banner", role: "status", hidden: true });
-    this.thread = element("div", { className: "thread", role: "log", "aria-live": "polite", "aria-relevant": "additions" });
-    this.live = element("div", { className: "live", "aria-live": "off" });
-    this.scroller = element("div", { className: "scroll", tabIndex: 0 }, this.thread, this.live);
-    this.panel = element("section", { id: "panel", className: "panel", role: "dialog", hidden: true, "aria-labelledby": "title" }, this.buildHeader(), this.banner, this.scroller, this.buildComposer());
+    this.thread = new Thread(this);
+    this.entry = new Entry(this);
+    this.panel = element("section", { id: "panel", className: "panel", role: "dialog", hidden: true, "aria-labelledby": "title" }, this.buildHeader(), this.banner, this.thread.node, this.entry.node);
     root.replaceChildren(this.panel, this.launcher);
     this.label();
     this.clear();
@@ -87,27 +104,25 @@ class AIaaSChat extends HTMLElement {
     return element("header", {}, this.heading, this.restartButton, this.closeButton);
   }
 
-  buildComposer() {
-    this.input = element("textarea", { rows: 1, id: "input", maxLength: MAX_TEXT, oninput: () => this.onInput(), onkeydown: (event) => this.onInputKey(event) });
-    this.sendButton = element("button", { type: "submit", disabled: true }, icon("send"));
-    return element("form", { onsubmit: (event) => (event.preventDefault(), this.submit()) }, this.input, this.sendButton);
-  }
-
   label() {
     const texts = this.texts;
-    const color = this.dataset.color || "";
-    this.sheet.replaceSync(CSS + (CSS_COLOR.test(color) ? `\n:host { --brand: ${color}; }` : ""));
-    this.heading.textContent = this.dataset.title || texts.title;
-    for (const [node, text] of [[this.closeButton, texts.close], [this.restartButton, texts.restart], [this.sendButton, texts.send]]) node.ariaLabel = node.title = text;
-    this.thread.ariaLabel = this.scroller.ariaLabel = texts.log;
-    this.input.placeholder = this.input.ariaLabel = texts.placeholder;
+    this.sheet.replaceSync(lookOf(this.dataset, this.settings));
+    this.heading.textContent = texts.title;
+    for (const [node, text] of [[this.closeButton, texts.close], [this.restartButton, texts.restart]]) node.ariaLabel = node.title = text;
+    for (const node of [this.panel, this.launcher]) node.classList.toggle("left", this.settings.position === "left");
+    this.panel.lang = this.launcher.lang = texts.language;
+    this.entry.label(texts);
+    this.thread.label();
     this.labelLauncher();
   }
 
   labelLauncher() {
-    const unread = this.unreadCount ? ` (${this.texts.unread.replace("{n}", this.unreadCount)})` : "";
-    this.launcher.replaceChildren(icon(this.isOpen ? "close" : "chat"), this.badge);
-    this.launcher.ariaLabel = (this.isOpen ? this.texts.close : this.texts.open) + unread;
+    const { unread, launcher, open, close } = this.texts;
+    const words = this.isOpen ? "" : launcher;
+    const count = this.unreadCount ? ` (${unread.replace("{n}", this.unreadCount)})` : "";
+    this.launcher.replaceChildren(icon(this.isOpen ? "close" : this.settings.icon), words, this.badge);
+    this.launcher.classList.toggle("worded", Boolean(words));
+    this.launcher.ariaLabel = (this.isOpen ? close : [words, open].filter(Boolean).join(", ")) + count;
     this.launcher.ariaExpanded = String(Boolean(this.isOpen));
     this.badge.textContent = this.unreadCount;
     this.badge.hidden = !this.unreadCount;
@@ -135,8 +150,8 @@ class AIaaSChat extends HTMLElement {
       this.connection.open();
       this.tell("open");
     }
-    this.scrollDown();
-    if (focus) this.input.focus();
+    this.thread.scrollDown();
+    if (focus) this.entry.focus();
   }
 
   close() {
@@ -154,11 +169,11 @@ class AIaaSChat extends HTMLElement {
     if (event.key === "Escape" && this.isOpen) {
       event.stopPropagation();
       this.close();
-    } else if (event.key === "Tab" && this.isOpen) this.keepFocus(event);
+    } else if (event.key === "Tab" && this.isOpen && !("preview" in this.dataset)) this.keepFocus(event);
   }
 
   keepFocus(event) {
-    const stops = [...this.panel.querySelectorAll("button:not(:disabled), a[href], textarea, summary, .scroll")].filter((node) => node.checkVisibility());
+    const stops = [...this.panel.querySelectorAll("button:not(:disabled), a[href], textarea, input, summary, .scroll")].filter((node) => node.checkVisibility());
     const at = stops.indexOf(this.shadowRoot.activeElement);
     const leaves = event.shiftKey ? at <= 0 : at === stops.length - 1;
     if (!leaves) return;
@@ -173,39 +188,15 @@ class AIaaSChat extends HTMLElement {
 
   // -- writing
 
-  onInput() {
-    this.input.style.height = "auto"; // through the CSSOM, which a strict CSP allows
-    this.input.style.height = `${this.input.scrollHeight + 2}px`;
-    this.sendButton.disabled = !this.input.value.trim();
-    const now = Date.now();
-    if (this.input.value && now - (this.typingSentAt || 0) > TYPING_SENT_EVERY_MS) {
-      this.typingSentAt = now;
-      this.connection.transmit({ type: "typing" });
-    }
-  }
-
-  onInputKey(event) {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    this.submit();
-  }
-
-  submit() {
-    const text = this.input.value.trim();
-    if (!text) return;
-    this.input.value = "";
-    this.onInput();
-    this.say(text);
-  }
-
   ask(text) {
     this.open();
-    this.say(text.slice(0, MAX_TEXT));
+    if (this.isFormOnly) this.entry.carryOver(text);
+    else this.say(text.slice(0, MAX_TEXT));
   }
 
   say(text) {
-    this.showPending(this.connection.send(text));
-    this.scrollDown();
+    this.thread.showPending(this.connection.send(text));
+    this.thread.scrollDown();
   }
 
   restart() {
@@ -214,7 +205,7 @@ class AIaaSChat extends HTMLElement {
     this.connection.tab.save({ unsent: [] });
     this.clear();
     this.connection.open();
-    this.input.focus();
+    this.entry.focus();
   }
 
   // -- hearing
@@ -224,37 +215,56 @@ class AIaaSChat extends HTMLElement {
       connection: () => this.showConnection(frame),
       restart: () => this.clear(),
       welcome: () => this.onWelcome(frame),
+      profile: () => ((this.isKnown = true), this.entry.goOn()),
+      ack: () => frame.seq === undefined && this.entry.finish(),
       message: () => this.onMessage(frame),
-      typing: () => frame.author !== "customer" && this.showTyping(frame.active !== false, frame.author),
-      delta: () => this.onDelta(frame),
-      status: () => this.showStatus(frame.state),
+      typing: () => frame.author !== "customer" && this.thread.showTyping(frame.active !== false, frame.author),
+      delta: () => this.thread.showDelta(frame),
+      status: () => this.onStatus(frame),
       error: () => this.onError(frame),
     }[frame.type];
     if (heard) heard();
   }
 
   onWelcome(frame) {
+    if (frame.settings && frame.settings.version !== this.settings.version) this.apply(frame.settings);
     if (frame.snapshot) this.clear();
-    this.showTyping(false);
+    this.isKnown = frame.known !== false;
+    this.noteHours(frame);
+    this.thread.showTyping(false);
+    this.showStatus(frame.state);
+    if (this.entry.form && !this.connection.left) this.entry.form.setBusy(false);
+    for (const { client_message_id } of this.isFormOnly ? this.connection.unsent : []) this.giveUp(client_message_id);
+    this.entry.show();
+  }
+
+  // When the team comes back, the form makes way for the chat.
+  noteHours({ opens_at, form_only }) {
+    this.opensAt = opens_at ? new Date(opens_at) : null;
+    this.isFormOnly = Boolean(form_only);
+    this.cancel("opens");
+    if (!this.opensAt) return;
+    const open = () => {
+      this.noteHours({});
+      this.showStatus();
+      this.entry.show();
+    };
+    this.later("opens", Math.min(Math.max(this.opensAt - Date.now(), 0) + 1000, LONGEST_TIMER_MS), open);
+  }
+
+  onStatus(frame) {
+    if ("opens_at" in frame) this.opensAt = new Date(frame.opens_at);
     this.showStatus(frame.state);
   }
 
   onMessage(frame) {
-    const isAtEnd = this.isAtEnd();
-    const known = this.bubbles.get(frame.client_message_id);
-    this.bubbles.delete(frame.client_message_id);
-    const bubble = this.renderMessage(frame);
-    if (known) known.remove();
-    this.thread.insertBefore(bubble, this.thread.querySelector(".pending"));
+    this.thread.show(frame);
     if (frame.author !== "customer") this.onReply(frame);
-    if (isAtEnd) this.scrollDown();
     this.tell("message", { seq: frame.seq, author: frame.author, text: frame.text });
   }
 
   onReply(frame) {
-    this.showTyping(false);
-    this.live.replaceChildren();
-    if (frame.author === "ai") this.showRating();
+    if (frame.author === "ai") this.thread.showRating();
     if (frame.seq <= (this.connection.kept.value.read_seq || 0)) return;
     if (this.isOpen) this.markRead(frame.seq);
     else this.unreadCount += 1;
@@ -266,88 +276,43 @@ class AIaaSChat extends HTMLElement {
     this.connection.transmit({ type: "read", seq });
   }
 
-  // Offsets count code points, as the server does; text after a hole waits for the whole message.
-  onDelta(frame) {
-    const isAtEnd = this.isAtEnd();
-    if (!this.stream || this.stream.id !== frame.reply_id || !this.stream.node.isConnected) this.startStream(frame.reply_id);
-    const points = [...frame.text];
-    const skipped = this.stream.length - frame.offset;
-    if (skipped < 0 || skipped >= points.length) return;
-    this.stream.text.append(points.slice(skipped).join(""));
-    this.stream.length += points.length - skipped;
-    if (isAtEnd) this.scrollDown();
-  }
-
-  startStream(id) {
-    this.showTyping(false);
-    const text = element("div", { className: "text" });
-    const node = element("div", { className: "msg ai", "aria-busy": "true" }, element("div", { className: "who" }, this.texts.ai), text);
-    this.live.replaceChildren(node);
-    this.stream = { id, node, text, length: 0 };
-  }
-
   onError(frame) {
     this.tell("error", { code: frame.code, detail: frame.detail });
+    const id = frame.client_message_id;
     if (frame.code === "token_expired") this.refusal = this.texts.expired;
-    const bubble = this.bubbles.get(frame.client_message_id);
-    if (!bubble) return;
-    if (frame.retry_after_s) {
-      this.later(frame.client_message_id, frame.retry_after_s * 1000 + 100, () => this.connection.resend(frame.client_message_id));
-      return;
-    }
-    this.connection.drop(frame.client_message_id);
-    this.showFailure(bubble, frame);
+    if (frame.code === "profile_first") return this.askFirst();
+    if (frame.code === "closed_now") return this.turnAway(frame);
+    if (id && frame.retry_after_s) return this.later(id, frame.retry_after_s * 1000 + 100, () => this.connection.resend(id));
+    const left = this.connection.left;
+    if (id) this.connection.drop(id);
+    if (this.thread.bubbles.has(id)) this.thread.showFailure(frame);
+    else if (this.entry.form) this.entry.form.fail(frame);
+    else if (left && left.client_message_id === id) this.entry.fill(left.text); // the company chats again
+  }
+
+  askFirst() {
+    this.connection.hold();
+    this.isKnown = this.entry.hasSkipped = false;
+    this.entry.show();
+    this.entry.focus();
+  }
+
+  turnAway(frame) {
+    this.noteHours({ opens_at: frame.opens_at, form_only: true });
+    this.giveUp(frame.client_message_id);
+    this.entry.focus();
+  }
+
+  giveUp(clientMessageId) {
+    this.connection.drop(clientMessageId);
+    if (this.thread.bubbles.has(clientMessageId)) this.entry.carryOver(this.thread.withdraw(clientMessageId));
   }
 
   // -- showing
 
   clear() {
-    this.bubbles.clear();
-    this.live.replaceChildren();
     this.showStatus("open");
-    this.thread.replaceChildren(this.renderMessage({ author: "ai", text: this.dataset.greeting || this.texts.greeting }));
-    for (const unsent of this.connection.unsent) this.showPending(unsent);
-  }
-
-  renderMessage({ author, text, sources }) {
-    const texts = this.texts;
-    const list = sources && sources.length ? renderSources(sources, texts.sources) : null;
-    const showSource = (number) => {
-      list.open = true;
-      list.querySelector(`li[data-index="${number}"]`).focus();
-    };
-    showSource.label = texts.source;
-    const who = element("div", { className: author === "customer" || author === "system" ? "sr" : "who" }, texts[author === "customer" ? "you" : author] || author);
-    return element("div", { className: `msg ${author}` }, who, element("div", { className: "text" }, ...renderText(text, sources || [], showSource)), list);
-  }
-
-  showPending(unsent) {
-    const bubble = this.renderMessage({ author: "customer", text: unsent.text });
-    bubble.classList.add("pending");
-    bubble.append(element("div", { className: "note" }, this.texts.sending));
-    this.bubbles.set(unsent.client_message_id, bubble);
-    this.thread.append(bubble);
-  }
-
-  showFailure(bubble, { client_message_id, detail }) {
-    const text = bubble.querySelector(".text").textContent;
-    const again = () => {
-      bubble.remove();
-      this.bubbles.delete(client_message_id);
-      this.say(text);
-    };
-    bubble.classList.add("failed");
-    bubble.querySelector(".note").replaceChildren(`${this.texts.failed} ${detail} `, element("button", { type: "button", onclick: again }, this.texts.retry));
-  }
-
-  showTyping(isTyping, author = "ai") {
-    this.cancel("typing");
-    const shown = this.live.querySelector(".dots");
-    if (!isTyping) return void (shown && shown.remove());
-    this.later("typing", author === "agent" ? AGENT_TYPING_SHOWN_MS : TYPING_SHOWN_MS, () => this.showTyping(false));
-    if (shown || this.live.childElementCount) return;
-    this.live.append(element("div", { className: "dots", role: "img", "aria-label": `${this.texts[author]} ${this.texts.typing}` }, ...[0, 1, 2].map(() => element("i"))));
-    this.scrollDown();
+    this.thread.clear();
   }
 
   showConnection({ state, failures }) {
@@ -361,52 +326,26 @@ class AIaaSChat extends HTMLElement {
 
   refuse() {
     this.showBanner(this.refusal || this.texts.refused, true);
-    this.input.disabled = this.sendButton.disabled = true;
+    this.entry.setEnabled(false);
   }
 
   showStatus(state) {
     const wasWithAgent = this.state === "with_agent";
     this.state = state || this.state || "open";
-    if (wasWithAgent && ["open", "closed"].includes(this.state)) this.showRating();
-    this.showBanner({ escalated: this.texts.escalated, with_agent: this.texts.with_agent, closed: this.texts.closed }[this.state] || "", false);
+    if (wasWithAgent && ["open", "closed"].includes(this.state)) this.thread.showRating();
+    const { escalated, with_agent, closed } = this.texts;
+    const called = [escalated, this.backText()].filter(Boolean).join(" ");
+    this.showBanner({ escalated: called, with_agent, closed }[this.state] || "", false);
+  }
+
+  backText() {
+    return this.opensAt ? this.texts.back.replace("{when}", whenText(this.opensAt, this.texts.language)) : "";
   }
 
   showBanner(text, isWarning) {
     this.banner.textContent = text;
     this.banner.hidden = !text;
     this.banner.classList.toggle("warn", isWarning);
-  }
-
-  showRating() {
-    const { conversation_id, rated } = this.connection.kept.value;
-    const shown = this.thread.querySelector(".rating");
-    if (shown) shown.remove();
-    if (rated === conversation_id) return;
-    const stars = [1, 2, 3, 4, 5].map((score) => element("button", { type: "button", "aria-label": this.texts.stars.replace("{n}", score), onclick: () => this.rate(score) }, "★"));
-    this.thread.append(element("div", { className: "rating", role: "group", "aria-label": this.texts.rate }, element("div", {}, this.texts.rate), element("div", { className: "stars" }, ...stars)));
-  }
-
-  rate(score) {
-    this.connection.transmit({ type: "rating", score });
-    this.connection.kept.save({ rated: this.connection.kept.value.conversation_id });
-    const box = this.thread.querySelector(".rating");
-    const comment = element("textarea", { rows: 1, maxLength: 2000, placeholder: this.texts.comment, ariaLabel: this.texts.comment });
-    const finish = (event) => {
-      event.preventDefault();
-      if (comment.value.trim()) this.connection.transmit({ type: "rating", score, comment: comment.value.trim() });
-      box.replaceChildren(this.texts.thanks);
-      this.input.focus();
-    };
-    box.replaceChildren(element("div", {}, this.texts.thanks), element("form", { onsubmit: finish }, comment, element("button", { type: "submit", ariaLabel: this.texts.send }, icon("send"))));
-    comment.focus();
-  }
-
-  isAtEnd() {
-    return this.scroller.scrollHeight - this.scroller.scrollTop - this.scroller.clientHeight < 80;
-  }
-
-  scrollDown() {
-    this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
   tell(name, detail = {}) {

@@ -13,10 +13,16 @@ class Connection {
     this.failures = 0;
     this.isWelcome = false;
     this.isWanted = false;
+    this.isHeld = false;
   }
 
   get unsent() {
     return this.tab.value.unsent || [];
+  }
+
+  // The message for later that is not acknowledged yet.
+  get left() {
+    return this.tab.value.left || null;
   }
 
   open() {
@@ -55,13 +61,29 @@ class Connection {
   send(text) {
     const unsent = { client_message_id: randomId(), text };
     this.tab.save({ unsent: [...this.unsent, unsent] });
-    if (this.isWelcome) this.transmit({ type: "message", ...unsent });
+    if (this.isWelcome && !this.isHeld) this.transmit({ type: "message", ...unsent });
     return unsent;
+  }
+
+  // Messages wait until the visitor has said who they are.
+  hold() {
+    this.isHeld = true;
+  }
+
+  release() {
+    this.isHeld = false;
+    if (this.isWelcome) for (const unsent of this.unsent) this.transmit({ type: "message", ...unsent });
+  }
+
+  leave(message) {
+    this.tab.save({ left: { client_message_id: randomId(), ...message } });
+    if (this.isWelcome) this.transmit({ type: "offline", ...this.left });
   }
 
   resend(clientMessageId) {
     const unsent = this.unsent.find((each) => each.client_message_id === clientMessageId);
     if (unsent && this.isWelcome) this.transmit({ type: "message", ...unsent });
+    else if (this.left && this.isWelcome) this.transmit({ type: "offline", ...this.left });
   }
 
   transmit(frame) {
@@ -87,7 +109,10 @@ class Connection {
     if (frame.snapshot) this.lastSeq = frame.after_seq;
     this.kept.save({ conversation_id: frame.conversation_id, session: frame.session, epoch: frame.epoch });
     this.hear({ type: "connection", state: "online" });
-    for (const unsent of this.unsent) this.transmit({ type: "message", ...unsent });
+    if (this.left) this.transmit({ type: "offline", ...this.left });
+    const isAsked = !frame.known && frame.settings && frame.settings.prechat.some((field) => field.required);
+    if (isAsked || frame.form_only) this.hold();
+    else this.release();
   }
 
   // The conversation cannot be opened any more (erased, or its secret is out of date): begin a new one.
@@ -98,6 +123,7 @@ class Connection {
   }
 
   drop(clientMessageId) {
+    if (this.left && this.left.client_message_id === clientMessageId) this.tab.save({ left: null });
     this.tab.save({ unsent: this.unsent.filter((each) => each.client_message_id !== clientMessageId) });
   }
 

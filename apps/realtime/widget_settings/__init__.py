@@ -1,0 +1,1 @@
+"""How a widget looks, speaks and behaves, as its company has set it."""
