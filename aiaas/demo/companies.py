@@ -30,7 +30,10 @@ class Article:
 
 @dataclass(frozen=True)
 class Company:
-    """`customers` are fields of a customer; `orders` name their customer by email and count days back."""
+    """`customers` are fields of a customer; `orders` name their customer by email and count days back.
+
+    `widget` are settings of the chat widget.
+    """
 
     slug: str
     name: str
@@ -39,6 +42,7 @@ class Company:
     customers: tuple[dict[str, str], ...]
     orders: tuple[dict[str, Any], ...]
     articles: tuple[Article, ...]
+    widget: dict[str, Any]
 
 
 def read_companies() -> list[Company]:
@@ -67,6 +71,7 @@ def _read(folder: Path) -> Company:
         customers=tuple(facts["customers"]),
         orders=tuple(facts["orders"]),
         articles=tuple(_read_article(path) for path in sorted((folder / "knowledge").glob("*.md"))),
+        widget=facts["widget"],
     )
 
 

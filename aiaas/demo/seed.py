@@ -15,6 +15,7 @@ from apps.crm.selectors import find_order
 from apps.crm.services import create_order, find_or_create_customer
 from apps.ingestion.contracts import DocumentStatus
 from apps.ingestion.services import add_document, process_document
+from apps.realtime.widget_settings.services import update_widget_settings
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.routing.services import warm_router
 from apps.tenants import selectors as tenants
@@ -41,6 +42,7 @@ def seed_demo(report: Report) -> None:
         _add_customers_and_orders(tenant, company)
         _add_knowledge(tenant, company, report)
         _add_people(tenant, company)
+        _set_up_widget(tenant, company)
         _bill_last_month(tenant)
         _issue_api_key(tenant)
         report(f"  {company.name}: {len(company.articles)} articles, {len(company.orders)} orders")
@@ -88,6 +90,15 @@ def _add_people(tenant: TenantRef, company: Company) -> None:
             role=Role(person.role),
             name=person.name,
             password=demo_password(person.email),
+        )
+
+
+def _set_up_widget(tenant: TenantRef, company: Company) -> None:
+    """Give the widget the company's colour and words; what somebody has set since is left alone."""
+    widget = tenants.get_widget_key(tenant=tenant)
+    if widget.version == 0:
+        update_widget_settings(
+            tenant=tenant, key=widget.key, version=0, actor="platform", changes=company.widget
         )
 
 

@@ -12,7 +12,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from apps.conversations import selectors as conversations
-from apps.conversations.contracts import MessageView, conversation_group
+from apps.conversations.contracts import ConversationStatus, MessageView, conversation_group
 from apps.realtime import frames
 from apps.realtime.admission import Visitor
 from apps.realtime.delivery import Delivery
@@ -267,7 +267,7 @@ class ChatSession:
             "settings": widget.public,
             "known": self._is_introduced,
             "opens_at": widget.opens_at(now),
-            "form_only": widget.takes_forms_only(now),
+            "form_only": widget.takes_forms_only(now) and self._state != ConversationStatus.WITH_AGENT,
         }
 
     @property

@@ -5,9 +5,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.realtime.frames import FrameError, Hello, Rating, Read, Say, Typing, error_frame, parse_frame
+from apps.realtime.frames import (
+    PARSERS,
+    FrameError,
+    Hello,
+    Offline,
+    Profile,
+    Rating,
+    Read,
+    Say,
+    Typing,
+    error_frame,
+    parse_frame,
+)
 
 ID = uuid4()
+NAMES = ["client_message_id", "text", "seq", "score", "comment", "last_seq", "epoch", "session", "active"]
 
 texts = st.text(max_size=5)
 scalars = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | texts
@@ -28,6 +41,17 @@ json_values = scalars | st.lists(scalars, max_size=2) | st.dictionaries(texts, s
         ({"type": "read", "seq": 9}, Read(9)),
         ({"type": "rating", "score": 5, "comment": "fine"}, Rating(5, "fine")),
         ({"type": "rating", "score": 1}, Rating(1, "")),
+        ({"type": "profile", "name": "Vera"}, Profile("Vera", "", False)),
+        (
+            {
+                "type": "offline",
+                "client_message_id": "o",
+                "email": "v@x.example",
+                "text": "Hi",
+                "consent": True,
+            },
+            Offline("o", "", "v@x.example", "Hi", True),
+        ),
     ],
 )
 def test_reads_what_the_contract_names(raw, frame):
@@ -81,12 +105,10 @@ def test_a_refused_message_is_named():
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
-        st.sampled_from(
-            ["client_message_id", "text", "seq", "score", "comment", "last_seq", "epoch", "session", "active"]
-        ),
+        st.sampled_from([*NAMES, "name", "email", "consent"]),
         json_values,
     ),
-    st.sampled_from(["hello", "message", "typing", "read", "rating"]),
+    st.sampled_from(sorted(PARSERS)),
 )
 def test_any_json_is_read_or_refused(fields, kind):
     try:

@@ -118,9 +118,10 @@ class AIaaSChat extends HTMLElement {
 
   labelLauncher() {
     const { unread, launcher, open, close } = this.texts;
-    const words = this.isOpen ? "" : launcher;
+    const isShut = !this.isOpen || "preview" in this.dataset; // a company looks at the button, too
+    const words = isShut ? launcher : "";
     const count = this.unreadCount ? ` (${unread.replace("{n}", this.unreadCount)})` : "";
-    this.launcher.replaceChildren(icon(this.isOpen ? "close" : this.settings.icon), words, this.badge);
+    this.launcher.replaceChildren(icon(isShut ? this.settings.icon : "close"), words, this.badge);
     this.launcher.classList.toggle("worded", Boolean(words));
     this.launcher.ariaLabel = (this.isOpen ? close : [words, open].filter(Boolean).join(", ")) + count;
     this.launcher.ariaExpanded = String(Boolean(this.isOpen));

@@ -1,7 +1,7 @@
 const FIELDS = {
   name: { autocomplete: "name", maxLength: 200 },
   email: { type: "email", autocomplete: "email", maxLength: 254 },
-  message: { rows: 4, maxLength: 4000 },
+  message: { rows: 3, maxLength: 4000 },
 };
 
 // What a visitor fills in: who they are before they chat, or a message while nobody is there.

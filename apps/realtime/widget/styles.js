@@ -25,7 +25,8 @@ header button:hover { background: rgb(255 255 255 / .16); }
 header button:focus-visible, .launcher:focus-visible { outline-color: #fff; box-shadow: 0 0 0 5px var(--brand); }
 .banner { padding: 8px 18px; font-size: 13px; background: var(--soft); color: var(--muted); border-bottom: 1px solid var(--line); }
 .banner.warn { background: var(--warn-bg); color: var(--warn-fg); }
-.scroll { flex: 1; overflow-y: auto; overscroll-behavior: contain; padding: 16px 14px; }
+.entry { flex: none; }
+.scroll { flex: 1; min-height: 0; overflow-y: auto; overscroll-behavior: contain; padding: 16px 14px; }
 .thread, .live { display: flex; flex-direction: column; gap: 12px; }
 .live { margin-top: 12px; }
 .msg { max-width: 86%; display: flex; flex-direction: column; gap: 3px; align-self: flex-start; }
@@ -58,7 +59,7 @@ form.composer, .rating form { display: flex; align-items: flex-end; gap: 8px; pa
 .rating form { border: 0; padding: 6px 0; }
 textarea, input { min-width: 0; padding: 9px 12px; border: 1px solid var(--line); border-radius: 12px; background: var(--bg); }
 textarea { flex: 1; resize: none; max-height: 120px; }
-form.visitor { max-height: 62cqh; overflow-y: auto; display: flex; flex-direction: column; gap: 10px; padding: 14px 18px 18px; border-top: 1px solid var(--line); }
+form.visitor { max-height: calc(100cqh - 150px); flex: none; overflow-y: auto; display: flex; flex-direction: column; gap: 10px; padding: 14px 18px 18px; border-top: 1px solid var(--line); }
 .visitor label { display: block; margin-bottom: 3px; font-size: 13px; font-weight: 600; }
 .visitor input:not([type="checkbox"]), .visitor textarea { width: 100%; border-color: var(--muted); }
 .visitor label.consent { display: flex; gap: 8px; align-items: flex-start; font-weight: 400; }
