@@ -7,6 +7,7 @@ import datetime as dt
 import re
 import time
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -56,7 +57,7 @@ def list_sightings(*, tenant_id: UUID, key: str, is_allowed: bool) -> list[Sight
     """Return where the widget was seen, or refused, newest first; nothing without Valkey."""
     place = _place(tenant_id, key, SHOWN if is_allowed else REFUSED)
     try:
-        kept = client().zrevrange(place, 0, KEPT_ORIGINS - 1, withscores=True)
+        kept: Any = client().zrevrange(place, 0, KEPT_ORIGINS - 1, withscores=True)
     except RedisError:
         return []
     return [Sighting(str(origin), dt.datetime.fromtimestamp(score, dt.UTC)) for origin, score in kept]

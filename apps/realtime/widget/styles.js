@@ -59,7 +59,7 @@ form.composer, .rating form { display: flex; align-items: flex-end; gap: 8px; pa
 .rating form { border: 0; padding: 6px 0; }
 textarea, input { min-width: 0; padding: 9px 12px; border: 1px solid var(--line); border-radius: 12px; background: var(--bg); }
 textarea { flex: 1; resize: none; max-height: 120px; }
-form.visitor { max-height: calc(100cqh - 150px); flex: none; overflow-y: auto; display: flex; flex-direction: column; gap: 10px; padding: 14px 18px 18px; border-top: 1px solid var(--line); }
+form.visitor { max-height: calc(100cqh - 120px); flex: none; overflow-y: auto; display: flex; flex-direction: column; gap: 10px; padding: 14px 18px 18px; border-top: 1px solid var(--line); }
 .visitor label { display: block; margin-bottom: 3px; font-size: 13px; font-weight: 600; }
 .visitor input:not([type="checkbox"]), .visitor textarea { width: 100%; border-color: var(--muted); }
 .visitor label.consent { display: flex; gap: 8px; align-items: flex-start; font-weight: 400; }

@@ -103,10 +103,12 @@ class WidgetSettings:
 def load_settings(stored: Mapping[str, Any]) -> WidgetSettings:
     """Read settings as they were stored; names that no longer exist are dropped."""
     known = {each.name for each in fields(WidgetSettings)}
-    values = {name: value for name, value in stored.items() if name in known}
-    return WidgetSettings(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    )
+    values: dict[str, Any] = {name: _frozen(value) for name, value in stored.items() if name in known}
+    return WidgetSettings(**values)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

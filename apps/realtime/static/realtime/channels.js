@@ -45,6 +45,11 @@
     chat.preview({ settings: isEmpty ? { ...settings, prechat: SAMPLE } : settings, lang: language.value, view: view.value });
   }
 
+  // Whoever leaves with something unsaved is asked first.
+  const asksFirst = (event) => event.preventDefault();
+  form.addEventListener("input", () => addEventListener("beforeunload", asksFirst));
+  form.addEventListener("submit", () => removeEventListener("beforeunload", asksFirst));
+
   form.addEventListener("input", show);
   view.addEventListener("change", show);
   language.addEventListener("change", show);
