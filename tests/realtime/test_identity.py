@@ -74,3 +74,12 @@ def test_an_old_session_secret_names_nothing(monkeypatch):
     secret = sign_session(SessionSecret(uuid4(), uuid4(), "visitor"))
     monkeypatch.setattr(identity, "SESSION_MAX_AGE_S", -1)
     assert verify_session(secret) is None
+
+
+def test_the_secret_before_a_rotation_signs_while_it_overlaps():
+    token = _token(secret="o" * 64)
+    assert identity.verify_customer_token(token, secret=SECRET, previous="o" * 64).external_id == "ada"
+    for previous in ("", "x" * 64):
+        with pytest.raises(BadToken) as refusal:
+            identity.verify_customer_token(token, secret=SECRET, previous=previous)
+        assert refusal.value.code == "token_invalid"

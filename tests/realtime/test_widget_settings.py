@@ -277,6 +277,10 @@ def test_the_same_rotation_twice_makes_one_secret(acme):
     widget = find_widget(key.key)
     assert widget is not None
     assert (widget.key.identity_secret, widget.key.previous_secret) == (secret, key.identity_secret)
+    rotate_identity_secret(**{**given, "secret_version": 1, "overlap_s": -1})
+    widget = find_widget(key.key)
+    assert widget is not None
+    assert widget.key.previous_secret == ""  # its time is over
 
 
 # -- what a browser gets

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 
 from apps.realtime import forms
 from apps.realtime.sightings import forget_refusal, list_sightings
@@ -246,6 +247,7 @@ def _render_installation(
         "seen": list_sightings(**place, is_allowed=True),
         "refused": list_sightings(**place, is_allowed=False),
         "secret": secret,
+        "overlaps": row.previous_secret_ends_at and row.previous_secret_ends_at > timezone.now(),
         "form": form or forms.RotateSecretForm(initial={"secret_version": row.secret_version}),
     }
     return render(request, "realtime/widget_install.html", context, status=status)
