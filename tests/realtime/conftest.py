@@ -49,6 +49,7 @@ class Browser:
             event = await self._wire.receive_output(timeout=5)
             assert event["type"] == "websocket.send", event
             frame = orjson.loads(event["text"])
+            assert kind in ("", "error") or frame["type"] != "error", frame  # or one waits for ever
             if not kind or frame["type"] == kind:
                 return frame
 
