@@ -176,7 +176,7 @@ def is_widget_embedded(*, tenant: TenantRef) -> bool:
 def get_widget_key(*, tenant: TenantRef) -> WidgetKeyView:
     """Return the tenant's first active widget key; raises NotFoundError."""
     with in_tenant(tenant):
-        row = WidgetKey.objects.filter(is_active=True).order_by("created_at").first()
+        row = query_widget_keys().filter(is_active=True).order_by("created_at").first()
         if row is None:
             raise NotFoundError("This tenant has no active widget key.")
         return view_widget_key(tenant, row)
@@ -191,13 +191,13 @@ def view_widget_key(tenant: TenantRef, row: WidgetKey) -> WidgetKeyView:
         identity_secret=unseal(row.identity_secret),
         settings=row.settings,
         version=row.version,
-        time_zone=get_time_zone(tenant=tenant),
+        time_zone=row.tenant.time_zone,
     )
 
 
 def query_widget_keys() -> QuerySet[WidgetKey]:
-    """Choose the widget keys, in the caller's transaction of their tenant."""
-    return WidgetKey.objects.all()
+    """Choose the widget keys with their tenant, in the caller's transaction of it."""
+    return WidgetKey.objects.select_related("tenant")
 
 
 def build_snippet(key: str) -> str:

@@ -55,7 +55,7 @@ def edit_look(request: MemberRequest, key: str) -> HttpResponse:
 def edit_texts(request: MemberRequest, key: str) -> HttpResponse:
     """Change the languages, and the words in one of them."""
     language = request.GET.get("lang", "")
-    widget = _find(request, key)
+    row, widget = _find(request, key)
     if language not in LANGUAGES:
         language = widget.settings.default_language
     form = forms.TextsForm(
@@ -66,20 +66,19 @@ def edit_texts(request: MemberRequest, key: str) -> HttpResponse:
     if _save(request, form, key, _write_settings):
         return redirect(f"{reverse('widget_texts', args=[key])}?{urlencode({'lang': language})}")
     more = {"language": language, "languages": forms.LANGUAGE_CHOICES}
-    return _render_section(request, key, "texts", form, view="chat", **more)
+    return _render_section(request, row, widget, "texts", form, view="chat", **more)
 
 
 @member_page(read=READ, write=WRITE)
 def edit_general(request: MemberRequest, key: str) -> HttpResponse:
     """Change the widget's name and the domains that may show it."""
-    with in_tenant(request.tenant):
-        row = _find_row(key)
+    row, widget = _find(request, key)
     initial = {"version": row.version, "name": row.name, "allowed_origins": "\n".join(row.allowed_origins)}
     form = forms.GeneralForm(request.POST if request.method == "POST" else None, initial=initial)
 
     if _save(request, form, key, _write_general):
         return redirect("widget_general", key)
-    return _render_section(request, key, "general", form)
+    return _render_section(request, row, widget, "general", form)
 
 
 @member_page(read=READ, write=WRITE)
@@ -144,12 +143,12 @@ def renew_secret(request: MemberRequest, key: str) -> HttpResponse:
 def _edit_section(
     request: MemberRequest, key: str, section: str, kind: type[forms.SectionForm], *, view: str
 ) -> HttpResponse:
-    widget = _find(request, key)
-    initial = {"version": widget.key.version, **kind.initial_of(widget.settings)}
+    row, widget = _find(request, key)
+    initial = {"version": row.version, **kind.initial_of(widget.settings)}
     form = kind(request.POST if request.method == "POST" else None, initial=initial)
     if _save(request, form, key, _write_settings):
         return redirect(f"widget_{section}", key)
-    return _render_section(request, key, section, form, view=view)
+    return _render_section(request, row, widget, section, form, view=view)
 
 
 def _save(
@@ -165,7 +164,7 @@ def _save(
     except ConflictError as error:
         form.add_error(None, error.detail)
         form.data = form.data.copy()  # type: ignore[attr-defined]
-        form.data["version"] = str(_find(request, key).key.version)  # type: ignore[index]
+        form.data["version"] = str(_find(request, key)[0].version)  # type: ignore[index]
     except DomainError as error:
         if error.status == NotFoundError.status:
             raise
@@ -195,25 +194,26 @@ def _write_general(request: MemberRequest, form: Any, key: str) -> None:
     )
 
 
-def _find_row(key: str) -> Any:
-    row = selectors.query_widget_keys().filter(key=key).first()
-    if row is None:
-        raise NotFoundError("There is no such widget.")
-    return row
-
-
-def _find(request: MemberRequest, key: str) -> Widget:
+def _find(request: MemberRequest, key: str) -> tuple[Any, Widget]:
+    """Return a widget's row and its settings; raises NotFoundError."""
     with in_tenant(request.tenant):
-        view = selectors.view_widget_key(request.tenant, _find_row(key))
-    return Widget(view, load_settings(view.settings))
+        row = selectors.query_widget_keys().filter(key=key).first()
+        if row is None:
+            raise NotFoundError("There is no such widget.")
+        view = selectors.view_widget_key(request.tenant, row)
+    return row, Widget(view, load_settings(view.settings))
 
 
 def _render_section(
-    request: MemberRequest, key: str, section: str, form: django_forms.Form, *, view: str = "", **more: Any
+    request: MemberRequest,
+    row: Any,
+    widget: Widget,
+    section: str,
+    form: django_forms.Form,
+    *,
+    view: str = "",
+    **more: Any,
 ) -> HttpResponse:
-    with in_tenant(request.tenant):
-        row = _find_row(key)
-    widget = _find(request, key)
     context = {
         "row": row,
         "section": section,
@@ -236,8 +236,7 @@ def _render_installation(
     form: forms.RotateSecretForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    with in_tenant(request.tenant):
-        row = _find_row(key)
+    row, _ = _find(request, key)
     place: dict[str, Any] = {"tenant_id": request.tenant.id, "key": key}
     context = {
         "row": row,
