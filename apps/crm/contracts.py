@@ -116,10 +116,11 @@ class LeadFields(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did; rows whose key was there already are skipped only where that was asked for."""
+    """What an import did; rows that say something else than is stored are skipped only where asked for."""
 
     created: int
     skipped: int = 0
+    unchanged: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,16 @@
-"""CSV in and out: reading with line numbers, writing what a spreadsheet cannot mistake for a formula."""
+"""CSV in, with line numbers."""
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 
 from apps.crm.contracts import CsvRow
 from apps.resilience.errors import InvalidInput
+from apps.tenants.spreadsheets import unescape
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_ROWS = 20_000
 DELIMITERS = ",;\t"
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def read_csv(raw: bytes, *, columns: Sequence[str], required: Sequence[str]) -> list[CsvRow]:
@@ -30,17 +29,6 @@ def read_csv(raw: bytes, *, columns: Sequence[str], required: Sequence[str]) -> 
         return list(_rows(reader, header))
     except csv.Error as exc:
         raise InvalidInput({"file": [f"Line {reader.line_num} is not CSV: {exc}."]}) from exc
-
-
-def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Yield the file line by line, header first; None is an empty cell."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    for row in chain([columns], rows):
-        writer.writerow([_escape(cell) for cell in row])
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
 
 
 def _decode(raw: bytes) -> str:
@@ -82,16 +70,6 @@ def _rows(reader: Iterator[list[str]], header: list[str]) -> Iterator[CsvRow]:
             cause = f"{len(cells)} cells, but {len(header)} columns; put quotes around cells with commas."
             raise InvalidInput({f"line {line}": [cause]})
         if any(cell.strip() for cell in cells):
-            values = (_unescape(cell.strip()) for cell in cells)
+            values = (unescape(cell.strip()) for cell in cells)
             yield CsvRow(line, dict(zip(header, values, strict=False)))
         line = reader.line_num + 1  # type: ignore[attr-defined]
-
-
-def _escape(cell: object) -> str:
-    written = "" if cell is None else str(cell)
-    # The apostrophe itself is escaped too, so that what is exported is read back as it was.
-    return f"'{written}" if written.startswith((*FORMULA_STARTS, "'")) else written
-
-
-def _unescape(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith((*FORMULA_STARTS, "'")) else cell

@@ -20,6 +20,12 @@ class CustomersImported(DomainEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeadsImported(DomainEvent):
+    type: ClassVar[str] = "agent.leads.imported"
+    created: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class OrderCreated(DomainEvent):
     type: ClassVar[str] = "agent.order.created"
     order_id: UUID

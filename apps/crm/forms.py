@@ -98,4 +98,6 @@ class ImportForm(forms.Form):
         widget=forms.FileInput({"accept": ".csv,text/csv"}),
         help_text="UTF-8, up to 10 MB and 20,000 rows.",
     )
-    skip_existing = forms.BooleanField(label="Skip rows that are known already", required=False)
+    skip_existing = forms.BooleanField(
+        label="Skip rows that differ from what is here already", required=False
+    )

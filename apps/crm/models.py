@@ -84,6 +84,10 @@ class Order(TenantModel):
             OrderStatus(self.cancelled_from) if self.cancelled_from else None,
         )
 
+    @property
+    def customer_email(self) -> str | None:
+        return self.customer.email if self.customer else None
+
     def view(self) -> OrderView:
         return OrderView(
             id=self.id,
@@ -98,7 +102,7 @@ class Order(TenantModel):
             carrier=self.carrier,
             tracking_code=self.tracking_code,
             customer_id=self.customer_id,
-            customer_email=self.customer.email if self.customer else None,
+            customer_email=self.customer_email,
             created_at=self.created_at,
         )
 

@@ -74,19 +74,20 @@ def get_lead(*, tenant: TenantRef, lead_id: UUID) -> LeadView:
     return lead.view()
 
 
-def iterate_customers(*, tenant: TenantRef) -> Iterator[CustomerView]:
-    """Yield every customer, oldest first, without holding a transaction between pages."""
-    return _iterate(tenant, Customer.objects.all())
+def iterate_customers(*, tenant: TenantRef, rows: QuerySet[Customer] | None = None) -> Iterator[CustomerView]:
+    """Yield customers, oldest first, without holding a transaction between pages; None means every one."""
+    return _iterate(tenant, Customer.objects.all() if rows is None else rows)
 
 
-def iterate_orders(*, tenant: TenantRef) -> Iterator[OrderView]:
-    """Yield every order, oldest first, without holding a transaction between pages."""
-    return _iterate(tenant, Order.objects.select_related("customer"))
+def iterate_orders(*, tenant: TenantRef, rows: QuerySet[Order] | None = None) -> Iterator[OrderView]:
+    """Yield orders as `iterate_customers` does customers."""
+    chosen = Order.objects.all() if rows is None else rows
+    return _iterate(tenant, chosen.select_related("customer"))
 
 
-def iterate_leads(*, tenant: TenantRef) -> Iterator[LeadView]:
-    """Yield every lead, oldest first, without holding a transaction between pages."""
-    return _iterate(tenant, Lead.objects.all())
+def iterate_leads(*, tenant: TenantRef, rows: QuerySet[Lead] | None = None) -> Iterator[LeadView]:
+    """Yield leads as `iterate_customers` does customers."""
+    return _iterate(tenant, Lead.objects.all() if rows is None else rows)
 
 
 def _iterate(tenant: TenantRef, rows: QuerySet[Any]) -> Iterator[Any]:

@@ -123,6 +123,10 @@ def status_at_birth(value: Any) -> str:
     return _one_of(value, allowed, "hold an order by its action")
 
 
+def order_status(value: Any) -> str:
+    return _one_of(value, [status.value for status in OrderStatus], "")
+
+
 def lead_status(value: Any) -> str:
     return _one_of(value, [status.value for status in LeadStatus], "")
 

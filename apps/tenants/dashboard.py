@@ -12,6 +12,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -29,7 +30,7 @@ SESSION_TENANT = "tenant"  # the slug of the tenant that the member looks at
 SESSION_ACTING = "acting"  # a staff member's visit: {"tenant": slug, "role": role, "until": ISO time}
 START_URL = "/accounts/start/"  # where a person without a tenant goes
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 class MemberRequest(HttpRequest):
@@ -60,7 +61,7 @@ def member_page(*, read: str = "", write: str = "", post_only: bool = False) -> 
         @never_cache
         @require_http_methods(methods)
         @wraps(view)
-        def enter(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        def enter(request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return _ask_to_log_in(request)
             if not _find_tenant(request):

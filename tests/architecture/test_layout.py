@@ -41,6 +41,7 @@ FOUNDATIONS = {
     "apps.tenants.paging",
     "apps.tenants.permissions",
     "apps.tenants.secrets",
+    "apps.tenants.spreadsheets",
     "apps.events.tracing",
 }
 MAX_FILE, MAX_FUNCTION = 400, 40

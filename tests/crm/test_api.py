@@ -165,7 +165,7 @@ def test_import_and_export(api, acme, order):
     raw = b"number,customer_email,carrier,total_cents\n7,bob@example.com,'=1+1,100\n1042,,,1\n"
     assert "line 3" in errors_of(upload(api, "orders/import", raw))
     done = upload(api, "orders/import?existing=skip", raw)
-    assert (done.status_code, done.json()) == (200, {"created": 1, "skipped": 1})
+    assert (done.status_code, done.json()) == (200, {"created": 1, "skipped": 1, "unchanged": 0})
     exported = api.get(f"{BASE}/orders/export")
     assert exported["Content-Disposition"] == 'attachment; filename="orders.csv"'
     rows = list(csv.DictReader(io.StringIO(b"".join(exported.streaming_content).decode(), newline="")))

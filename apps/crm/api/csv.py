@@ -12,14 +12,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.crm.contracts import ImportReport
-from apps.crm.csv_files import MAX_BYTES, write_csv
+from apps.crm.csv_files import MAX_BYTES
+from apps.tenants.spreadsheets import write_csv
 
 EXISTING = OpenApiParameter(
     "existing",
     str,
     enum=["reject", "skip"],
     default="reject",
-    description="What to do with rows whose key is known already.",
+    description="What to do with rows whose key is known already with other values.",
 )
 
 
@@ -30,6 +31,7 @@ class CsvUpload(serializers.Serializer):
 class ImportReportSerializer(serializers.Serializer):
     created = serializers.IntegerField()
     skipped = serializers.IntegerField()
+    unchanged = serializers.IntegerField(help_text="Rows that are stored already as they are.")
 
 
 def read_upload(request: Request) -> bytes:

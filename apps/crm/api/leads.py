@@ -7,6 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response
 
 from apps.crm import selectors, services
@@ -15,9 +16,9 @@ from apps.crm.api.effects import TenantRequest, effect_key_of
 from apps.crm.api.views import ListOfViews
 from apps.crm.contracts import LeadStatus
 from apps.crm.models import Lead
+from apps.crm.services.imports import LEAD_COLUMNS
 
 STATUSES = [(status.value, status.value) for status in LeadStatus]
-COLUMNS = ("name", "email", "phone", "message", "source", "status", "created_at")
 
 
 class NewLead(serializers.Serializer):
@@ -95,6 +96,16 @@ class LeadViewSet(ListOfViews):
         return Response(status=204)
 
     @extend_schema(
+        operation_id="leads_import",
+        summary="Import leads from CSV, all or none",
+        request=csv.CsvUpload,
+        responses=csv.ImportReportSerializer,
+    )
+    @action(detail=False, methods=["post"], url_path="import", parser_classes=[MultiPartParser])
+    def import_csv(self, request: TenantRequest) -> Response:
+        return csv.report(services.import_leads(tenant=request.tenant, raw=csv.read_upload(request)))
+
+    @extend_schema(
         operation_id="leads_export",
         summary="Export all leads as CSV",
         filters=False,
@@ -115,7 +126,7 @@ class LeadViewSet(ListOfViews):
             )
             for lead in leads
         )
-        return csv.stream("leads", COLUMNS, rows)
+        return csv.stream("leads", LEAD_COLUMNS, rows)
 
     def _answer(self, lead: object, status: int = 200) -> Response:
         return Response(self.get_serializer(lead).data, status=status)

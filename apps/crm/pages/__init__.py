@@ -19,6 +19,7 @@ urlpatterns = [
     path("orders/<uuid:order_id>/<str:action>/", orders.act, name="order_action"),
     path("leads/", leads.show_leads, name="leads"),
     path("leads/new/", leads.add_lead, name="lead_new"),
+    path("leads/import/", files.take_leads, name="lead_import"),
     path("leads/export/", files.send_leads, name="lead_export"),
     path("leads/<uuid:lead_id>/", leads.show_lead, name="lead"),
     path("leads/<uuid:lead_id>/status/", leads.change_status, name="lead_status"),

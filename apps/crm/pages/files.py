@@ -8,15 +8,19 @@ from typing import Any
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 
-from apps.crm import selectors, services
+from apps.crm import services
 from apps.crm.contracts import ImportReport
-from apps.crm.csv_files import MAX_BYTES, write_csv
-from apps.crm.forms import ImportForm
-from apps.crm.services.imports import CUSTOMER_COLUMNS, ORDER_COLUMNS
+from apps.crm.csv_files import MAX_BYTES
+from apps.crm.forms import ImportForm, LeadFilter, ListFilter, OrderFilter
+from apps.crm.pages.customers import chosen_customers
+from apps.crm.pages.leads import chosen_leads
+from apps.crm.pages.orders import chosen_orders
+from apps.crm.selectors import iterate_customers, iterate_leads, iterate_orders
+from apps.crm.services.imports import CUSTOMER_COLUMNS, LEAD_COLUMNS, ORDER_COLUMNS
 from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.dashboard import MemberRequest, member_page, notify
+from apps.tenants.spreadsheets import send_csv
 
-LEAD_COLUMNS = ("name", "email", "phone", "message", "source", "status", "created_at")
 LINE = re.compile(r"line (\d+)")
 
 
@@ -32,30 +36,35 @@ def take_orders(request: MemberRequest) -> HttpResponse:
     return _take(request, services.import_orders, "orders", ORDER_COLUMNS)
 
 
+@member_page(read="write:leads", write="write:leads")
+def take_leads(request: MemberRequest) -> HttpResponse:
+    """Import leads: all rows or none."""
+    return _take(request, services.import_leads, "leads", LEAD_COLUMNS)
+
+
 @member_page(read="read:customers")
-def send_customers(request: MemberRequest) -> HttpResponse:
-    """Send every customer as CSV."""
-    rows = selectors.iterate_customers(tenant=request.tenant)
-    cells = ([_cell(getattr(row, name)) for name in CUSTOMER_COLUMNS] for row in rows)
-    return _send("customers", CUSTOMER_COLUMNS, cells)
+def send_customers(request: MemberRequest) -> StreamingHttpResponse:
+    """Send the customers that the list's filter lets through."""
+    chosen = chosen_customers(ListFilter(request.GET))
+    return _send("customers", CUSTOMER_COLUMNS, iterate_customers(tenant=request.tenant, rows=chosen))
 
 
 @member_page(read="read:orders")
-def send_orders(request: MemberRequest) -> HttpResponse:
-    """Send every order as CSV."""
-    rows = selectors.iterate_orders(tenant=request.tenant)
-    return _send(
-        "orders", ORDER_COLUMNS, ([_cell(getattr(row, name)) for name in ORDER_COLUMNS] for row in rows)
-    )
+def send_orders(request: MemberRequest) -> StreamingHttpResponse:
+    """Send the orders that the list's filter lets through."""
+    chosen = chosen_orders(OrderFilter(request.GET))
+    return _send("orders", ORDER_COLUMNS, iterate_orders(tenant=request.tenant, rows=chosen))
 
 
 @member_page(read="read:leads")
-def send_leads(request: MemberRequest) -> HttpResponse:
-    """Send every lead as CSV."""
-    rows = selectors.iterate_leads(tenant=request.tenant)
-    return _send(
-        "leads", LEAD_COLUMNS, ([_cell(getattr(row, name)) for name in LEAD_COLUMNS] for row in rows)
-    )
+def send_leads(request: MemberRequest) -> StreamingHttpResponse:
+    """Send the leads that the list's filter lets through."""
+    chosen = chosen_leads(LeadFilter(request.GET))
+    return _send("leads", LEAD_COLUMNS, iterate_leads(tenant=request.tenant, rows=chosen))
+
+
+def _send(name: str, columns: Sequence[str], rows: Iterable[object]) -> StreamingHttpResponse:
+    return send_csv(name, columns, ([_cell(getattr(row, column)) for column in columns] for row in rows))
 
 
 def _take(
@@ -79,10 +88,17 @@ def _take(
         except ConflictError as error:
             form.add_error(None, error.detail)
         else:
-            skipped = f", {done.skipped} skipped" if done.skipped else ""
-            notify(request, f"{done.created} {things} imported{skipped}.")
+            notify(request, _say(done, things))
             return redirect(things)
     return render(request, "crm/import.html", context, status=422 if form.errors else 200)
+
+
+def _say(done: ImportReport, things: str) -> str:
+    if not done.created and not done.skipped:
+        return f"Nothing new: all {done.unchanged} rows are here already, as they are."
+    unchanged = f", {done.unchanged} were here already" if done.unchanged else ""
+    skipped = f", {done.skipped} skipped because they differ from what is here" if done.skipped else ""
+    return f"{done.created} {things} imported{unchanged}{skipped}."
 
 
 def _report(form: ImportForm, error: InvalidInput) -> dict[str, Any]:
@@ -97,12 +113,6 @@ def _report(form: ImportForm, error: InvalidInput) -> dict[str, Any]:
     if rows:
         form.add_error("file", error.detail)
     return {"bad_rows": rows}
-
-
-def _send(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> HttpResponse:
-    response = StreamingHttpResponse(write_csv(columns, rows), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    return response  # type: ignore[return-value]
 
 
 def _cell(value: object) -> object:

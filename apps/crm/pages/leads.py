@@ -21,7 +21,7 @@ from apps.tenants.paging import paginate
 def show_leads(request: MemberRequest) -> HttpResponse:
     """List leads, newest first."""
     form = LeadFilter(request.GET)
-    rows = _filtered(form.cleaned_data) if form.is_valid() else Lead.objects.none()
+    rows = chosen_leads(form)
     context = {
         "form": form,
         "page": paginate(rows, request.GET.get("cursor", "")),
@@ -76,6 +76,11 @@ def change_status(request: MemberRequest, lead_id: UUID) -> HttpResponse:
     undo = f"{reverse('lead_status', args=[lead_id])}?{urlencode({'status': before.status.value})}"
     notify(request, f"The lead is {lead.status.value} now.", undo_url=undo)
     return redirect("lead", lead_id)
+
+
+def chosen_leads(form: LeadFilter) -> QuerySet[Lead]:
+    """Return the leads that a filter lets through; none where it is not right."""
+    return _filtered(form.cleaned_data) if form.is_valid() else Lead.objects.none()
 
 
 def _filtered(given: dict[str, str]) -> QuerySet[Lead]:

@@ -45,7 +45,7 @@ ASK = {
 def show_orders(request: MemberRequest) -> HttpResponse:
     """List orders, newest first."""
     form = OrderFilter(request.GET)
-    rows = _filtered(form.cleaned_data) if form.is_valid() else Order.objects.none()
+    rows = chosen_orders(form)
     context = {
         "form": form,
         "page": paginate(rows.select_related("customer"), request.GET.get("cursor", "")),
@@ -108,9 +108,14 @@ def _shipment(request: MemberRequest) -> dict[str, str]:
     return form.cleaned_data
 
 
+def chosen_orders(form: OrderFilter) -> QuerySet[Order]:
+    """Return the orders that a filter lets through; none where it is not right."""
+    return _filtered(form.cleaned_data) if form.is_valid() else Order.objects.none()
+
+
 def _filtered(given: dict[str, str]) -> QuerySet[Order]:
     rows = Order.objects.all()
     if given["q"]:
-        text = given["q"].removeprefix("#")
+        text = given["q"].removeprefix("#").upper()
         rows = rows.filter(Q(number__startswith=text) | Q(customer__email=text.lower()))
     return rows.filter(status=given["status"]) if given["status"] else rows

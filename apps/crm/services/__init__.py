@@ -7,7 +7,7 @@ from apps.crm.services.customers import (
     keep_stated_customer,
     update_customer,
 )
-from apps.crm.services.imports import import_customers, import_orders
+from apps.crm.services.imports import import_customers, import_leads, import_orders
 from apps.crm.services.leads import capture_lead, delete_lead, update_lead
 from apps.crm.services.order_actions import (
     cancel_order,
@@ -32,6 +32,7 @@ __all__ = [
     "find_or_create_customer",
     "hold_order",
     "import_customers",
+    "import_leads",
     "import_orders",
     "keep_stated_customer",
     "refund_order",

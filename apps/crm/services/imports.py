@@ -1,17 +1,28 @@
-"""Take customers and orders in from CSV: all rows, or none and a report of the bad ones."""
+"""Take customers, orders and leads in from CSV: all rows, or none and a report of the bad ones."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from apps.crm import validation
-from apps.crm.contracts import CsvRow, ImportReport
+from apps.crm.contracts import ImportReport
 from apps.crm.csv_files import read_csv
-from apps.crm.events import CustomersImported, OrdersImported
-from apps.crm.models import Customer, Order
+from apps.crm.events import CustomersImported, LeadsImported, OrdersImported
+from apps.crm.models import Customer, Lead, Order
+from apps.crm.services.import_rows import (
+    BATCH,
+    BadRows,
+    ImportRow,
+    Sorted,
+    batches,
+    clean_rows,
+    from_json,
+    refuse_repeats,
+    sort_out,
+)
+from apps.crm.services.leads import UNREACHABLE
 from apps.crm.services.orders import complete_order
 from apps.events.contracts import DomainEvent
 from apps.events.services import publish
@@ -24,78 +35,65 @@ ORDER_COLUMNS = (
     "number", "customer_email", "status", "total_cents", "currency", "items",
     "placed_at", "shipped_at", "delivered_at", "carrier", "tracking_code",
 )  # fmt: skip
-MAX_REPORTED = 100
-BATCH = 1000
-Cleaner = Callable[[dict[str, str]], dict[str, Any]]
-
-
-class _BadRows:
-    """Collects what is wrong, by line, and refuses the file when anything is."""
-
-    def __init__(self) -> None:
-        self._problems: dict[int, list[str]] = {}
-
-    def add(self, line: int, problem: str) -> None:
-        self._problems.setdefault(line, []).append(problem)
-
-    def refuse_any(self) -> None:
-        if not self._problems:
-            return
-        lines = sorted(self._problems)
-        more = f" The first {MAX_REPORTED} are listed." if len(lines) > MAX_REPORTED else ""
-        raise InvalidInput(
-            {f"line {line}": self._problems[line] for line in lines[:MAX_REPORTED]},
-            f"{len(lines)} rows are not right, so nothing was imported; mend them and send the file again."
-            + more,
-        )
+LEAD_COLUMNS = ("name", "email", "phone", "message", "source", "status", "created_at")
 
 
 def import_customers(*, tenant: TenantRef, raw: bytes, skip_existing: bool = False) -> ImportReport:
     """Add the customers of a CSV file; raises InvalidInput with every bad line, and then adds none.
 
-    A row needs an email or an external id. One that is known already is a bad row, unless it is
-    to be skipped; nobody is changed.
+    A row needs an email or an external id. One that is known already and says nothing else is passed over;
+    one that says something else is a bad row, unless it is to be skipped. Nobody is changed.
     """
     rows = read_csv(raw, columns=CUSTOMER_COLUMNS, required=())
-    bad = _BadRows()
-    cleaned = _clean_rows(rows, _clean_customer, bad)
-    _refuse_repeats(cleaned, ("email", "external_id"), bad)
+    bad, keys = BadRows(), ("email", "external_id")
+    cleaned = clean_rows(rows, _clean_customer, bad)
+    refuse_repeats(cleaned, keys, bad)
     with in_tenant(tenant):
-        new = _drop_known(cleaned, Customer, ("email", "external_id"), bad, skip_existing)
+        found = sort_out(cleaned, Customer.objects.all(), keys, bad, skip_existing=skip_existing)
         bad.refuse_any()
-        customers = [Customer(**fields) for _, fields in new]
-        _insert(tenant, customers, CustomersImported(tenant_id=tenant.id, created=len(customers)))
-    return ImportReport(created=len(new), skipped=len(cleaned) - len(new))
+        customers = [Customer(**row.fields) for row in found.new]
+        _insert(customers, CustomersImported(tenant_id=tenant.id, created=len(customers)))
+    return _report(found)
 
 
 def import_orders(*, tenant: TenantRef, raw: bytes, skip_existing: bool = False) -> ImportReport:
     """Add the orders of a CSV file and the customers that their emails name; as `import_customers`."""
     rows = read_csv(raw, columns=ORDER_COLUMNS, required=("number",))
-    bad = _BadRows()
-    cleaned = _clean_rows(rows, _clean_order, bad)
-    _refuse_repeats(cleaned, ("number",), bad)
+    bad = BadRows()
+    cleaned = clean_rows(rows, _clean_order, bad)
+    refuse_repeats(cleaned, ("number",), bad)
     with in_tenant(tenant):
-        new = _drop_known(cleaned, Order, ("number",), bad, skip_existing)
+        stored = Order.objects.select_related("customer")
+        found = sort_out(cleaned, stored, ("number",), bad, skip_existing=skip_existing)
         bad.refuse_any()
-        customer_ids = _customers_by_email({fields["customer_email"] for _, fields in new} - {None})
-        orders = [_order(fields, customer_ids) for _, fields in new]
-        _insert(tenant, orders, OrdersImported(tenant_id=tenant.id, created=len(orders)))
-    return ImportReport(created=len(new), skipped=len(cleaned) - len(new))
+        customer_ids = _customers_by_email({row.fields["customer_email"] for row in found.new} - {None})
+        orders = [_order(row.fields, customer_ids) for row in found.new]
+        _insert(orders, OrdersImported(tenant_id=tenant.id, created=len(orders)))
+    return _report(found)
 
 
-def _clean_rows(rows: Iterable[CsvRow], clean: Cleaner, bad: _BadRows) -> list[tuple[int, dict[str, Any]]]:
-    cleaned = []
-    for row in rows:
-        try:
-            cleaned.append((row.line, clean({name: cell for name, cell in row.values.items() if cell})))
-        except InvalidInput as exc:
-            for name, problems in exc.errors.items():
-                bad.add(row.line, f"{name}: {' '.join(problems)}")
-    return cleaned
+def import_leads(*, tenant: TenantRef, raw: bytes, skip_existing: bool = False) -> ImportReport:
+    """Add the leads of a CSV file, linked to the customers of their emails; as `import_customers`.
+
+    A lead is known by its email, phone and message together; `created_at` is not taken over.
+    """
+    rows = read_csv(raw, columns=LEAD_COLUMNS, required=())
+    bad = BadRows()
+    cleaned = clean_rows(rows, _clean_lead, bad)
+    _refuse_same_leads(cleaned, bad)
+    with in_tenant(tenant):
+        known = _known_leads(cleaned)
+        bad.refuse_any()
+        found = Sorted(new=[row for row in cleaned if _identity(row.fields) not in known])
+        found.unchanged = len(cleaned) - len(found.new)
+        customer_ids = _known_customers({row.fields["email"] for row in found.new} - {None})
+        leads = [Lead(**row.fields, customer_id=customer_ids.get(row.fields["email"])) for row in found.new]
+        _insert(leads, LeadsImported(tenant_id=tenant.id, created=len(leads)))
+    return _report(found)
 
 
 def _clean_customer(cells: dict[str, str]) -> dict[str, Any]:
-    cleaned = validation.clean(cells, validation.CUSTOMER | {"metadata": _from_json(validation.metadata)})
+    cleaned = validation.clean(cells, validation.CUSTOMER | {"metadata": from_json(validation.metadata)})
     if not cleaned.get("email") and not cleaned.get("external_id"):
         raise InvalidInput({"email": ["Give an email or an external_id, so that the customer can be found."]})
     return cleaned
@@ -103,68 +101,56 @@ def _clean_customer(cells: dict[str, str]) -> dict[str, Any]:
 
 def _clean_order(cells: dict[str, str]) -> dict[str, Any]:
     rules = validation.ORDER | {
+        "status": validation.order_status,
         "customer_email": validation.email,
-        "items": _from_json(validation.items),
-        "total_cents": _from_json(validation.cents),
+        "items": from_json(validation.items),
+        "total_cents": from_json(validation.cents),
     }
     cleaned = validation.clean({"number": "", "customer_email": None, **cells}, rules)
     return complete_order(cleaned)
 
 
-def _from_json(rule: validation.Rule) -> validation.Rule:
-    def parse(cell: str) -> Any:
-        try:
-            value = json.loads(cell)
-        except (ValueError, RecursionError):
-            value = cell
-        return rule(value)
-
-    return parse
+def _clean_lead(cells: dict[str, str]) -> dict[str, Any]:
+    given = {"email": None, **{name: cell for name, cell in cells.items() if name != "created_at"}}
+    cleaned = validation.clean(given, validation.LEAD)
+    if not cleaned["email"] and not cleaned.get("phone"):
+        raise InvalidInput({"email": [UNREACHABLE]})
+    return cleaned
 
 
-def _refuse_repeats(cleaned: list[tuple[int, dict[str, Any]]], keys: tuple[str, ...], bad: _BadRows) -> None:
-    for key in keys:
-        seen: dict[str, int] = {}
-        for line, fields in cleaned:
-            value = fields.get(key)
-            if value and seen.setdefault(value, line) != line:
-                bad.add(line, f"{key}: {value} is in line {seen[value]} already; keep one of the two.")
+def _refuse_same_leads(rows: list[ImportRow], bad: BadRows) -> None:
+    seen: dict[tuple[str, ...], int] = {}
+    for row in rows:
+        first = seen.setdefault(_identity(row.fields), row.line)
+        if first != row.line:
+            bad.add(row.line, f"This is the lead of line {first}; keep one of the two.")
 
 
-def _drop_known(
-    cleaned: list[tuple[int, dict[str, Any]]],
-    model: type[Customer] | type[Order],
-    keys: tuple[str, ...],
-    bad: _BadRows,
-    skip_existing: bool,
-) -> list[tuple[int, dict[str, Any]]]:
-    known = {key: _known(model, key, [fields.get(key) for _, fields in cleaned]) for key in keys}
-    new = []
-    for line, fields in cleaned:
-        taken = [key for key in keys if fields.get(key) in known[key]]
-        if not taken:
-            new.append((line, fields))
-        elif not skip_existing:
-            hint = "remove the row, or import with existing=skip"
-            bad.add(line, f"{taken[0]}: {fields[taken[0]]} is known already; {hint}.")
-    return new
+def _known_leads(rows: list[ImportRow]) -> set[tuple[str, ...]]:
+    names = ("email", "phone", "message")
+    known: set[tuple[str, ...]] = set()
+    for batch in batches(rows):
+        emails = [row.fields["email"] for row in batch if row.fields["email"]]
+        phones = [row.fields["phone"] for row in batch if row.fields.get("phone")]
+        stored = Lead.objects.filter(Q(email__in=emails) | Q(phone__in=phones)).values(*names)
+        known.update(_identity(lead) for lead in stored)
+    return known
 
 
-def _known(model: type[Customer] | type[Order], key: str, values: list[Any]) -> set[Any]:
-    wanted = [value for value in values if value]
-    found: set[Any] = set()
-    for batch in _batches(wanted):
-        query: models.QuerySet[Any] = model.objects.filter(**{f"{key}__in": batch})
-        found.update(query.values_list(key, flat=True))
-    return found
+def _identity(lead: Any) -> tuple[str, ...]:
+    return tuple(lead.get(name) or "" for name in ("email", "phone", "message"))
 
 
 def _customers_by_email(emails: set[str]) -> dict[str, UUID]:
-    missing = sorted(emails - _known(Customer, "email", list(emails)))
+    missing = sorted(emails - set(_known_customers(emails)))
     added = [Customer(email=email) for email in missing]
     Customer.objects.bulk_create(added, batch_size=BATCH, ignore_conflicts=True)
+    return _known_customers(emails)
+
+
+def _known_customers(emails: set[str]) -> dict[str, UUID]:
     found: dict[str, UUID] = {}
-    for batch in _batches(sorted(emails)):
+    for batch in batches(sorted(emails)):
         customers = Customer.objects.filter(email__in=batch).only("email")
         found.update({str(customer.email): customer.id for customer in customers})
     return found
@@ -175,7 +161,7 @@ def _order(fields: dict[str, Any], customer_ids: dict[str, UUID]) -> Order:
     return Order(**fields, customer_id=customer_ids.get(email) if email else None)
 
 
-def _insert(tenant: TenantRef, rows: list[Any], event: DomainEvent) -> None:
+def _insert(rows: list[Any], event: DomainEvent) -> None:
     if not rows:
         return
     try:
@@ -186,5 +172,5 @@ def _insert(tenant: TenantRef, rows: list[Any], event: DomainEvent) -> None:
     publish(event)
 
 
-def _batches(values: list[Any]) -> Iterator[list[Any]]:
-    return (values[start : start + BATCH] for start in range(0, len(values), BATCH))
+def _report(found: Sorted) -> ImportReport:
+    return ImportReport(created=len(found.new), unchanged=found.unchanged, skipped=found.skipped)
