@@ -43,7 +43,10 @@ class UploadedFile:
 
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """A document without its text; `progress_percent` runs from 0 to 100."""
+    """A document without its text; `progress_percent` runs from 0 to 100.
+
+    `is_new`: it was added just now, and was not here already.
+    """
 
     id: UUID
     title: str
@@ -59,6 +62,7 @@ class DocumentView:
     token_count: int
     created_at: dt.datetime
     processed_at: dt.datetime | None
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

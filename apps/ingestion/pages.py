@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django import forms
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
 
@@ -14,7 +14,7 @@ from apps.ingestion.contracts import IN_PROGRESS
 from apps.ingestion.forms import AddressForm, ArticleForm, DocumentFilter, FileForm, SearchForm
 from apps.ingestion.marking import mark_words
 from apps.ingestion.models import Chunk, Document, QuestionGroup
-from apps.resilience.errors import DomainError
+from apps.resilience.errors import DomainError, InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
 from apps.tenants.paging import paginate
@@ -27,6 +27,8 @@ MAX_FILES = 20
 def show_knowledge(request: MemberRequest) -> HttpResponse:
     """List the documents, and take files; a script sends them one by one to show their progress."""
     form = FileForm(request.POST, request.FILES) if request.method == "POST" else FileForm()
+    if request.method == "POST" and request.htmx:
+        return _take_for_script(request, form)
     if request.method == "POST" and form.is_valid() and _take_files(request, form):
         return redirect("knowledge")
     with in_tenant(request.tenant):
@@ -180,6 +182,19 @@ def _filtered(filters: DocumentFilter) -> QuerySet[Document]:
     if given["status"] == "working":
         return rows.filter(status__in=IN_PROGRESS)
     return rows.filter(status=given["status"]) if given["status"] else rows
+
+
+def _take_for_script(request: MemberRequest, form: FileForm) -> HttpResponse:
+    """Store one file, and tell in a few words how that went."""
+    try:
+        if not form.is_valid():
+            raise InvalidInput({"file": [str(text) for text in form.errors.get("file", ["Choose a file."])]})
+        document = services.add_document(tenant=request.tenant, file=form.uploads(request)[0])
+    except InvalidInput as error:
+        return JsonResponse({"text": error.detail.removeprefix("file: ")}, status=422)
+    if document.is_new:
+        return JsonResponse({"text": "Uploaded"}, status=201)
+    return JsonResponse({"text": "Here already, nothing to do"})
 
 
 def _take_files(request: MemberRequest, form: FileForm) -> bool:

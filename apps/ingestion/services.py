@@ -1,6 +1,7 @@
 """Writes: documents come, are made findable, change and go."""
 
 import datetime as dt
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -47,8 +48,10 @@ def add_document(
         known = (
             Document.objects.kept().filter(content_sha256=intake.digest).exclude(status=DocumentStatus.FAILED)
         )
-        document = known.order_by("created_at").first() or _create(tenant, intake)
-        return document.to_view()
+        document = known.order_by("created_at").first()
+        if document is not None:
+            return document.to_view()
+        return replace(_create(tenant, intake).to_view(), is_new=True)
 
 
 def _create(tenant: TenantRef, intake: Intake) -> Document:

@@ -47,6 +47,24 @@ def test_one_bad_file_is_named_and_the_good_one_kept(acme: TenantRef, settings):
         assert [d.file_name for d in Document.objects.all()] == ["good.txt"]
 
 
+def test_the_script_is_told_how_each_file_went(acme: TenantRef):
+    client = log_in(acme)
+
+    def send(**files) -> tuple[int, str]:
+        answer = client.post(LIST, files, headers={"HX-Request": "true"})
+        return answer.status_code, answer.json()["text"]
+
+    assert send(file=SimpleUploadedFile("a.txt", b"Alpha.")) == (201, "Uploaded")
+    assert send(file=SimpleUploadedFile("a.txt", b"Alpha.")) == (200, "Here already, nothing to do")
+    assert send(file=SimpleUploadedFile("b.txt", b"")) == (
+        422,
+        "The file is empty: upload one that holds text.",
+    )
+    assert send()[0] == 422
+    with in_tenant(acme):
+        assert Document.objects.count() == 1
+
+
 def test_a_form_without_a_file_says_so(acme: TenantRef):
     answer = log_in(acme).post(LIST, {})
     assert answer.status_code == 422
