@@ -13,9 +13,13 @@ IN_TRANSACTION: dict[str, list[str]] = {
     "agent.message.received": [
         "apps.orchestration.handlers.on_message_received",
         "apps.realtime.handlers.on_message_stored",
+        "apps.realtime.handlers.on_words_between_people",
     ],
     "agent.route.decided": ["apps.orchestration.handlers.on_route_decided"],
-    "agent.message.sent": ["apps.realtime.handlers.on_message_stored"],
+    "agent.message.sent": [
+        "apps.realtime.handlers.on_message_stored",
+        "apps.realtime.handlers.on_words_between_people",
+    ],
     "agent.conversation.reopened": ["apps.realtime.handlers.on_state_changed"],
     "agent.conversation.taken_over": [
         "apps.realtime.handlers.on_state_changed",

@@ -1,6 +1,8 @@
 """What may leave the conversations app."""
 
 import datetime as dt
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -133,6 +135,7 @@ class EscalationView:
     run_id: UUID | None
     claimed_by: str
     suggested_answer: str
+    suggested_sources: list[dict[str, str]]
     resolution: str
     created_at: dt.datetime
     claimed_at: dt.datetime | None
@@ -168,20 +171,25 @@ class QueuePage:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueCounts:
-    """How many escalations wait, of the oldest `looked_at` at most; `queues` counts by queue."""
+    """How many escalations wait, of the oldest thousand at most; `queues` counts by queue.
+
+    `to_answer`: of mine, where the customer wrote last. `newest`: the latest of them, or an empty string.
+    """
 
     mine: int
     unclaimed: int
     all: int
+    to_answer: int
+    newest: str
     queues: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """What a person might answer, and the titles of what it was taken from."""
+    """What a person might answer, and the documents (`id`, `title`) that it was taken from or are near."""
 
     text: str
-    titles: tuple[str, ...]
+    sources: list[dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +241,21 @@ class ConversationRow:
     excerpt: str = ""
 
 
+@dataclass(frozen=True)
+class CustomerConversation:
+    """A conversation on its customer's page."""
+
+    conversation: ConversationView
+    cost_microusd: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerConversationPage:
+    items: list[CustomerConversation]
+    next_cursor: str
+    is_first: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConversationPage:
     items: list[ConversationRow]
@@ -281,6 +304,15 @@ class ConfidenceCounts:
     def total(self) -> int:
         """How many fit."""
         return sum(self.tenths)
+
+
+VARIABLE = re.compile(r"\{(\w+)\}")
+CANNED_VARIABLES = ("customer_name", "agent_name", "company_name")
+
+
+def fill_in(text: str, values: Mapping[str, str]) -> str:
+    """Put values where a canned reply names them in braces; other braces stay."""
+    return VARIABLE.sub(lambda found: values.get(found[1], found[0]), text)
 
 
 def conversation_group(tenant_id: UUID, conversation_id: UUID) -> str:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -31,10 +32,14 @@ class DateInput(forms.DateInput):
 
 
 class PeriodForm(forms.Form):
-    """Two days, either of which may be left out."""
+    """Two days of the company's time zone, either of which may be left out."""
 
     since = forms.DateField(label="From", required=False, widget=DateInput, validators=SENSIBLE)
     until = forms.DateField(label="To", required=False, widget=DateInput, validators=SENSIBLE)
+
+    def __init__(self, *args: Any, time_zone: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._zone = ZoneInfo(time_zone)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -44,12 +49,15 @@ class PeriodForm(forms.Form):
         return cleaned
 
     def period(self) -> dict[str, dt.datetime | None]:
-        """Return from when and until when; the last day counts to its end, in UTC."""
+        """Return from when and until when; the last day counts to its end."""
         since, until = self.cleaned_data["since"], self.cleaned_data["until"]
         return {
-            "since": since and _midnight(since),
-            "until": until and _midnight(until + dt.timedelta(days=1)),
+            "since": since and self._midnight(since),
+            "until": until and self._midnight(until + dt.timedelta(days=1)),
         }
+
+    def _midnight(self, day: dt.date) -> dt.datetime:
+        return dt.datetime.combine(day, dt.time.min, self._zone)
 
 
 class ConversationSearch(PeriodForm):
@@ -121,17 +129,24 @@ class DecisionSearch(PeriodForm):
         )
 
 
-def _midnight(day: dt.date) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time.min, dt.UTC)
-
-
 class ReplyForm(forms.Form):
-    """A message to the customer; `key` makes a second click harmless."""
+    """A message to the customer: `key` makes a second click harmless, `seen` is the last one on the page."""
 
     text = forms.CharField(
         label="Reply",
         max_length=MAX_MESSAGE_CHARS,
         widget=forms.Textarea(attrs={"rows": 3, "placeholder": "Write to the customer"}),
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+    seen = forms.IntegerField(min_value=0, max_value=2**31 - 1, required=False, widget=forms.HiddenInput)
+
+
+class HandBackForm(forms.Form):
+    text = forms.CharField(
+        label="What the customer reads",
+        max_length=MAX_MESSAGE_CHARS,
+        initial="Our assistant goes on from here. Whenever you want a person again, just say so.",
+        widget=forms.Textarea(attrs={"rows": 3}),
     )
     key = forms.UUIDField(widget=forms.HiddenInput)
 
@@ -163,6 +178,6 @@ class CannedReplyForm(forms.Form):
     text = forms.CharField(
         label="Text",
         max_length=MAX_MESSAGE_CHARS,
-        help_text="{customer_name} becomes the customer's name.",
+        help_text="{customer_name}, {agent_name} and {company_name} are filled in.",
         widget=forms.Textarea(attrs={"rows": 4}),
     )

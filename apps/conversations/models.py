@@ -212,6 +212,7 @@ class Escalation(TenantModel):
     )
     claimed_by = models.CharField(max_length=ACTOR_CHARS, blank=True)
     suggested_answer = models.TextField(blank=True)
+    suggested_sources = models.JSONField(default=list, db_default=[], blank=True)
     resolution = models.TextField(blank=True)
     claimed_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -235,6 +236,7 @@ class Escalation(TenantModel):
             run_id=self.run_id,
             claimed_by=self.claimed_by,
             suggested_answer=self.suggested_answer,
+            suggested_sources=self.suggested_sources,
             resolution=self.resolution,
             created_at=self.created_at,
             claimed_at=self.claimed_at,

@@ -31,6 +31,16 @@ def on_inbox_changed(event: DomainEvent) -> None:
     transaction.on_commit(lambda: sender.send(group, hint), robust=True)
 
 
+def on_words_between_people(event: DomainEvent) -> None:
+    """Hint that somebody waits for a person's answer, or waits no more: the queue shows whose turn it is."""
+    if event.type == "agent.message.received":
+        is_between_people = event.run_id is None
+    else:
+        is_between_people = event.author == "agent"  # type: ignore[attr-defined]
+    if is_between_people:
+        on_inbox_changed(event)
+
+
 def _hint(event: DomainEvent, hint: dict[str, Any]) -> None:
     if event.conversation_id is None:
         return

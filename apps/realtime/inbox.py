@@ -71,6 +71,7 @@ class InboxSession:
         self._viewed = conversation_id
         await self._hub.join(conversation_group(self._tenant.id, conversation_id), self)
         await self._show_up()
+        self._tell_news()  # of what came between the page and this
 
     async def _type(self, *, is_for_customer: bool) -> None:
         if self._viewed is None or not self._colleague.may_write:

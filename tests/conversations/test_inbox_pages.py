@@ -55,16 +55,16 @@ def test_the_queue_shows_who_waits_and_whose_it_is(acme, ann, bea):
     assert "Nobody waits" in ann.get(INBOX).content.decode()
     first, second = escalate(acme, name=EVIL), escalate(acme, name="Dan", queue="high_priority")
     page = ann.get(INBOX).content.decode()
-    assert page.index(str(first.id)) < page.index(str(second.id))
+    assert page.index(f"q-{first.id}") < page.index(f"q-{second.id}")
     assert EVIL not in page
     act(ann, first, "claim")
     assert "yours" in ann.get(INBOX, {"show": "mine"}).content.decode()
-    assert str(second.id) not in ann.get(INBOX, {"show": "mine"}).content.decode()
+    assert f"q-{second.id}" not in ann.get(INBOX, {"show": "mine"}).content.decode()
     unclaimed = bea.get(INBOX, {"show": "unclaimed"}, headers=HTMX).content.decode()
-    assert str(first.id) not in unclaimed
+    assert f"q-{first.id}" not in unclaimed
     assert "<html" not in unclaimed
     assert ">Agent<" in bea.get(INBOX).content.decode()  # the holder's name
-    assert str(first.id) not in ann.get(INBOX, {"queue": "high_priority"}).content.decode()
+    assert f"q-{first.id}" not in ann.get(INBOX, {"queue": "high_priority"}).content.decode()
 
 
 def test_from_claim_to_resolve_and_undo(acme, ann):
@@ -72,7 +72,7 @@ def test_from_claim_to_resolve_and_undo(acme, ann):
     act(ann, called, "claim")
     key = str(uuid4())
     for _ in range(2):  # a second click
-        assert "I am sorry." in act(ann, called, "replies", text="I am sorry.", key=key)
+        assert "you have it" in act(ann, called, "replies", text="I am sorry.", key=key)
     assert said(acme, called)[1:] == [("agent", "I am sorry.")]
     assert "resolved" in act(ann, called, "resolve", resolution="New pot sent")
     kept = selectors.get_escalation(tenant=acme, escalation_id=called.id)
@@ -84,6 +84,60 @@ def test_from_claim_to_resolve_and_undo(acme, ann):
     act(ann, called, "release")
     conversation = selectors.get_conversation(tenant=acme, conversation_id=called.conversation_id)
     assert (conversation.status, conversation.agent) == ("escalated", "")
+
+
+def test_a_colleague_takes_over_knowingly_and_gives_it_back(acme, globex, ann, bea):
+    called = escalate(acme)
+    act(ann, called, "claim")
+    holder = selectors.get_escalation(tenant=acme, escalation_id=called.id).claimed_by
+    for wrong in ("", "user:x", "api_key:1"):
+        act(bea, called, "take-over", 409, holder=wrong)
+    taken = act(bea, called, "take-over", holder=holder)
+    assert "You took this over from Agent." in taken
+    assert "Admin" in act(ann, called, "claim", 409)
+    assert "Admin has it" in act(ann, called, "replies", 409, text="Hi", key=str(uuid4()))
+    act(bea, called, "replies", text="I am Bea.", key=str(uuid4()))
+    assert said(acme, called)[1:] == [("agent", "I am Bea.")]
+    undo = re.search(r'hx-post="([^"]+give-back[^"]+)"', taken)[1]
+    for to in ("", "user:x", f"user:{uuid4()}", "api_key:1"):
+        assert bea.post(f"{INBOX}{called.id}/give-back/", query_params={"to": to}).status_code == 404
+    assert "Agent has this again." in bea.post(undo, headers=HTMX).content.decode()
+    act(ann, called, "replies", text="I am Ann.", key=str(uuid4()))
+    assert bea.post(undo, headers=HTMX).status_code == 200  # again changes nothing
+    assert log_in(globex).post(undo, headers=HTMX).status_code == 404
+
+
+def test_what_the_customer_wrote_meanwhile_is_seen_before_an_answer_goes_out(acme, ann):
+    called = escalate(acme)
+    act(ann, called, "claim")
+    services.receive_message(tenant=acme, conversation_id=called.conversation_id, text="It was my fault!")
+    key = str(uuid4())
+    refused = act(ann, called, "replies", 422, text="We are sorry.", key=key, seen=1)
+    assert "It was my fault!" in refused
+    assert "We are sorry." in refused
+    seen = re.search(r'name="seen" value="(\d+)"', refused)[1]
+    for _ in range(2):
+        act(ann, called, "replies", text="No harm done.", key=key, seen=seen)
+    services.receive_message(tenant=acme, conversation_id=called.conversation_id, text="Thanks")
+    act(ann, called, "replies", text="No harm done.", key=key, seen=seen)  # was sent already
+    assert [text for author, text in said(acme, called) if author == "agent"] == ["No harm done."]
+
+
+def test_the_ai_goes_on_where_a_person_hands_back(acme, ann, bea):
+    called = escalate(acme)
+    act(bea, called, "hand-back", 409, text="Bye", key=str(uuid4()))
+    act(ann, called, "claim")
+    assert "errorlist" in act(ann, called, "hand-back", 422, text=" ", key=str(uuid4()))
+    key = str(uuid4())
+    for _ in range(2):
+        assert "Handed back to the AI." in act(ann, called, "hand-back", text="The AI goes on.", key=key)
+    assert said(acme, called)[1:] == [("agent", "The AI goes on.")]
+    again = services.receive_message(tenant=acme, conversation_id=called.conversation_id, text="Fine")
+    assert again.run_id is not None
+    assert "you have it" in act(ann, called, "reopen")
+    silent = services.receive_message(tenant=acme, conversation_id=called.conversation_id, text="Hello?")
+    assert silent.run_id is None
+    assert "wrote last" in ann.get(INBOX).content.decode()
 
 
 def test_without_htmx_the_forms_work_too(acme, ann):
@@ -134,8 +188,8 @@ def test_a_reply_needs_its_key(acme, ann):
 def test_notes_are_between_colleagues(acme, ann, bea):
     called = escalate(acme)
     note = f"Third time {EVIL}"
-    assert "Third time &lt;script&gt;" in act(ann, called, "notes", text=note)
-    assert "Third time" in bea.get(f"{INBOX}{called.id}/").content.decode()
+    act(ann, called, "notes", text=note)
+    assert "Third time &lt;script&gt;" in bea.get(f"{INBOX}{called.id}/").content.decode()
     assert "Third time" in bea.get(f"/app/conversations/{called.conversation_id}/").content.decode()
     assert said(acme, called) == [("customer", "My pot arrived broken!")]
     (event,) = told(acme, "agent.note.added")
@@ -167,7 +221,9 @@ def test_an_answer_is_suggested_from_the_knowledge(acme, ann):
     assert "[1]" not in shown
     kept = selectors.get_escalation(tenant=acme, escalation_id=called.id).suggested_answer
     assert "free of charge" in kept
-    assert "free of charge" in act(ann, called, "suggestion")
+    again = act(ann, called, "suggestion")
+    assert "free of charge" in again
+    assert f"/app/knowledge/documents/{document.id}/" in again
 
 
 def test_without_knowledge_nothing_is_suggested(acme, ann):
@@ -203,7 +259,9 @@ def test_canned_replies_are_kept_changed_and_brought_back(acme, globex, ann):
     assert (reply.shortcut, reply.text) == ("hello", "Dear {customer_name},")
     assert selectors.list_canned_replies(tenant=globex) == []
     page = ann.get(f"{INBOX}{escalate(acme, name='Cleo').id}/").content.decode()
-    assert 'data-customer="Cleo"' in page
+    assert 'data-canned="Dear Cleo,"' in page
+    unknown = ann.post(url, {"shortcut": "oops", "text": "Dear {customer},"})
+    assert (unknown.status_code, "{customer} is not known" in unknown.content.decode()) == (422, True)
     taken = ann.post(url, {"shortcut": "hello", "text": "again"})
     assert (taken.status_code, "exists already" in taken.content.decode()) == (422, True)
     for wrong in ("", "a b", "/x", "é", "x" * 41, "\x00"):

@@ -110,6 +110,30 @@ async def test_a_ticket_does_not_last(hub, live_db, acme, valkey, monkeypatch):
     assert await page.close_code() == 4401
 
 
+async def test_what_came_before_somebody_looked_is_hinted_at(work, acme):
+    page = await work(acme)
+    started = await begin(acme)
+    await page.view(started.conversation.id)
+    assert (await page.hear("news"))["conversation_id"] == str(started.conversation.id)
+
+
+async def test_the_queue_hears_whose_turn_it_is(work, acme, globex):
+    page, foreign = await work(acme), await work(globex)
+    started = await begin(acme)
+    called = await escalate(acme, started.conversation.id)
+    await in_thread(services.claim_escalation, tenant=acme, escalation_id=called.id, agent="user:Bea")
+    while not await page._wire.receive_nothing(timeout=0.4):
+        await page.hear()
+    await say(acme, started.conversation.id)
+    await page.hear("queue")
+    await in_thread(
+        services.send_agent_message, tenant=acme, conversation_id=started.conversation.id, agent="user:Bea",
+        text="Hi", reply_key=str(uuid4()),
+    )  # fmt: skip
+    await page.hear("queue")
+    assert await foreign.hears_nothing()
+
+
 async def test_the_queue_and_the_viewed_conversation_are_hinted_at(work, acme):
     page = await work(acme)
     started = await begin(acme)

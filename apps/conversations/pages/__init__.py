@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.conversations.pages import canned, conversations, decisions, inbox
+from apps.conversations.pages import acting, canned, conversations, decisions, inbox
 from apps.conversations.pages.of_customer import show_customer_conversations
 
 CONVERSATION = "conversations/<uuid:conversation_id>/"
@@ -30,11 +30,14 @@ urlpatterns = [
     path("inbox/canned/<uuid:reply_id>/delete/", canned.remove_canned_reply, name="delete_canned_reply"),
     path(ITEM, inbox.show_item, name="inbox_item"),
     path(f"{ITEM}news/", inbox.show_news, name="inbox_news"),
-    path(f"{ITEM}claim/", inbox.claim_item, name="claim_item"),
-    path(f"{ITEM}release/", inbox.release_item, name="release_item"),
-    path(f"{ITEM}resolve/", inbox.resolve_item, name="resolve_item"),
-    path(f"{ITEM}reopen/", inbox.reopen_item, name="reopen_item"),
-    path(f"{ITEM}replies/", inbox.send_reply, name="send_reply"),
-    path(f"{ITEM}notes/", inbox.write_note, name="write_note"),
-    path(f"{ITEM}suggestion/", inbox.suggest_reply, name="suggest_reply"),
+    path(f"{ITEM}claim/", acting.claim_item, name="claim_item"),
+    path(f"{ITEM}take-over/", acting.take_over_item, name="take_over_item"),
+    path(f"{ITEM}give-back/", acting.give_back_item, name="give_back_item"),
+    path(f"{ITEM}hand-back/", acting.hand_back_item, name="hand_back_item"),
+    path(f"{ITEM}release/", acting.release_item, name="release_item"),
+    path(f"{ITEM}resolve/", acting.resolve_item, name="resolve_item"),
+    path(f"{ITEM}reopen/", acting.reopen_item, name="reopen_item"),
+    path(f"{ITEM}replies/", acting.send_reply, name="send_reply"),
+    path(f"{ITEM}notes/", acting.write_note, name="write_note"),
+    path(f"{ITEM}suggestion/", acting.suggest_reply, name="suggest_reply"),
 ]

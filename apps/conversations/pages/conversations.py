@@ -16,15 +16,16 @@ from apps.resilience.errors import NotFoundError
 from apps.routing.services import list_intent_names
 from apps.tenants.contracts import TenantRef
 from apps.tenants.dashboard import MemberRequest, member_page, notify
+from apps.tenants.selectors import get_time_zone
 
 MAX_SEQ = 2**31 - 1
+NOBODY = "Visitor"
 
 
 @member_page(read="read:conversations")
 def show_conversations(request: MemberRequest) -> HttpResponse:
     """Search and list conversations."""
-    intents = selectors.list_known_intents(tenant=request.tenant)
-    form = ConversationSearch(request.GET, intents=intents)
+    form = read_search(request)
     page = ConversationPage(items=[], next_cursor="", is_first=True)
     if form.is_valid():
         page = selectors.list_conversations(
@@ -34,6 +35,7 @@ def show_conversations(request: MemberRequest) -> HttpResponse:
         "form": form,
         "page": page,
         "is_filtered": any(request.GET.get(name) for name in form.fields),
+        "filters": request.GET.urlencode(),
         "statuses": STATUS_LABELS,
         "channels": CHANNEL_LABELS,
     }
@@ -82,6 +84,15 @@ def correct_reply_intent(request: MemberRequest, conversation_id: UUID, number: 
     return render(request, "conversations/_correction.html", context)
 
 
+def read_search(request: MemberRequest) -> ConversationSearch:
+    """Return the search that the address asks for; its days are those of the company's time zone."""
+    return ConversationSearch(
+        request.GET,
+        intents=selectors.list_known_intents(tenant=request.tenant),
+        time_zone=get_time_zone(tenant=request.tenant),
+    )
+
+
 def intents_to_choose(request: MemberRequest) -> list[str]:
     """Return the router's intents, for who may correct it."""
     return list_intent_names(tenant=request.tenant) if request.principal.may("write:conversations") else []
@@ -94,7 +105,7 @@ def customer_of(tenant: TenantRef, customer_id: UUID | None) -> dict[str, str]:
     except NotFoundError:
         customer = None
     if customer is None:
-        return {"name": "Visitor", "email": ""}
+        return {"name": NOBODY, "email": ""}
     name = customer.name or customer.email or customer.external_id or "Customer"
     return {"name": name, "email": customer.email or ""}
 

@@ -11,6 +11,7 @@ from apps.conversations.pages.histogram import draw_confidence
 from apps.conversations.pages.shown import show_receipt
 from apps.routing.services import list_intent_names
 from apps.tenants.dashboard import MemberRequest, member_page
+from apps.tenants.selectors import get_time_zone
 
 
 @member_page(read="read:conversations")
@@ -18,7 +19,7 @@ def show_decisions(request: MemberRequest) -> HttpResponse:
     """List the latest replies with their route, and how sure the router was."""
     known = selectors.list_known_intents(tenant=request.tenant)
     names = sorted({*list_intent_names(tenant=request.tenant), *known})
-    form = DecisionSearch(request.GET, intents=names)
+    form = DecisionSearch(request.GET, intents=names, time_zone=get_time_zone(tenant=request.tenant))
     page, query = DecisionPage(items=[], next_cursor="", is_first=True), DecisionQuery()
     if form.is_valid():
         query = form.query()

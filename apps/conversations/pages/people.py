@@ -16,6 +16,11 @@ def agent_of(request: MemberRequest) -> str:
     return f"{request.principal.kind.value}:{request.principal.id}"
 
 
+def name_of(request: MemberRequest) -> str:
+    """Call the member by their name."""
+    return request.user.name or request.user.email.partition("@")[0]
+
+
 @contextmanager
 def naming_people() -> Iterator[None]:
     """Let a refusal say "Bea has this conversation" instead of Bea's id."""

@@ -42,6 +42,11 @@ def _show(entry: MessageView | NoteView, people: Mapping[str, str], customer_nam
     return ShownEntry(kind=kind, name=name, message=entry, receipt=show_receipt(entry.receipt))
 
 
+def show_cost(cost_microusd: int) -> str:
+    """Write an amount with as many digits as it has."""
+    return f"${cost_microusd / MICRO:.6f}".rstrip("0").rstrip(".") if cost_microusd else "$0"
+
+
 def show_receipt(receipt: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return a receipt with its numbers as people read them."""
     if not receipt:
@@ -50,7 +55,7 @@ def show_receipt(receipt: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {
         **dict.fromkeys(RECEIPT_FIELDS),
         **receipt,
-        "cost": f"${cost / MICRO:.6f}".rstrip("0").rstrip(".") if cost else "$0",
+        "cost": show_cost(cost),
         "confidence_percent": f"{confidence:.0%}" if isinstance(confidence, int | float) else "",
         "latency_s": f"{(receipt.get('latency_ms') or 0) / 1000:.2f}",
     }

@@ -39,13 +39,17 @@ def count_queue(*, tenant: TenantRef, agent: str) -> QueueCounts:
     """Count what waits, among the oldest LOOKED_AT."""
     with in_tenant(tenant):
         rows = list(
-            Escalation.objects.filter(WAITING).order_by("id").values_list("queue", "claimed_by")[:LOOKED_AT]
+            Escalation.objects.filter(WAITING)
+            .order_by("id")
+            .values_list("id", "queue", "claimed_by", "conversation__is_answered")[:LOOKED_AT]
         )
     return QueueCounts(
-        mine=sum(holder == agent for _, holder in rows),
-        unclaimed=sum(not holder for _, holder in rows),
+        mine=sum(holder == agent for _, _, holder, _ in rows),
+        unclaimed=sum(not holder for _, _, holder, _ in rows),
         all=len(rows),
-        queues=dict(sorted(Counter(queue for queue, _ in rows).items())),
+        to_answer=sum(holder == agent and not is_answered for _, _, holder, is_answered in rows),
+        newest=str(rows[-1][0]) if rows else "",
+        queues=dict(sorted(Counter(queue for _, queue, _, _ in rows).items())),
     )
 
 

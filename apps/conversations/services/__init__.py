@@ -14,7 +14,9 @@ from apps.conversations.services.corrections import correct_intent
 from apps.conversations.services.escalations import (
     cancel_escalation,
     claim_escalation,
+    hand_back_escalation,
     open_escalation,
+    reassign_escalation,
     reopen_escalation,
     resolve_escalation,
 )
@@ -32,6 +34,7 @@ __all__ = [
     "close_conversation",
     "correct_intent",
     "delete_canned_reply",
+    "hand_back_escalation",
     "introduce_visitor",
     "issue_inbox_ticket",
     "mail_escalations",
@@ -40,6 +43,7 @@ __all__ = [
     "post_reply",
     "rate_conversation",
     "read_inbox_ticket",
+    "reassign_escalation",
     "receive_message",
     "release_conversation",
     "reopen_escalation",

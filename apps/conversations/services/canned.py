@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from apps.conversations import validation
-from apps.conversations.contracts import CannedReplyView
+from apps.conversations.contracts import CANNED_VARIABLES, VARIABLE, CannedReplyView
 from apps.conversations.models import CannedReply
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
@@ -27,6 +27,7 @@ def save_canned_reply(
     if not SHORTCUT.fullmatch(short):
         raise InvalidInput({"shortcut": ["Use small letters, digits and hyphens."]})
     said = validation.message_text(text)
+    _check_variables(said)
     with in_tenant(tenant):
         reply = CannedReply.objects.filter(id=reply_id).first() if reply_id else CannedReply()
         if reply is None:
@@ -40,6 +41,13 @@ def save_canned_reply(
         except IntegrityError as error:
             raise InvalidInput({"shortcut": [f"/{short} exists already; choose another one."]}) from error
         return reply.view()
+
+
+def _check_variables(text: str) -> None:
+    unknown = [name for name in VARIABLE.findall(text) if name not in CANNED_VARIABLES]
+    if unknown:
+        known = ", ".join(f"{{{name}}}" for name in CANNED_VARIABLES)
+        raise InvalidInput({"text": [f"{{{unknown[0]}}} is not known; use {known}."]})
 
 
 def delete_canned_reply(*, tenant: TenantRef, reply_id: UUID) -> CannedReplyView:

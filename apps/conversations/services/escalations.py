@@ -15,6 +15,7 @@ from apps.conversations.events import (
 )
 from apps.conversations.models import ACTOR_CHARS, WAITING, Conversation, Escalation, EscalationCall
 from apps.conversations.services.mails import ask_for_mail
+from apps.conversations.services.messages import send_agent_message
 from apps.conversations.services.possession import hand_to_agent, lock_conversation
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError, NotFoundError
@@ -22,6 +23,7 @@ from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
 DEFAULT_QUEUE = "default"
+HANDED_BACK = "Handed back to the AI."
 
 
 def open_escalation(
@@ -74,6 +76,42 @@ def claim_escalation(*, tenant: TenantRef, escalation_id: UUID, agent: str) -> E
             raise ConflictError(f"This escalation is {escalation.status}{by}; choose another one.")
         hand_to_agent(tenant, conversation, agent)
         _claim(tenant, escalation, agent)
+        return escalation.view()
+
+
+def reassign_escalation(*, tenant: TenantRef, escalation_id: UUID, holder: str, agent: str) -> EscalationView:
+    """Give what `holder` has to another agent; where that agent has it already nothing changes.
+
+    Raises NotFoundError, and ConflictError where `holder` does not have it, or no more.
+    """
+    with in_tenant(tenant):
+        conversation, escalation = _lock(escalation_id)
+        if escalation.status == EscalationStatus.CLAIMED and escalation.claimed_by == agent:
+            return escalation.view()
+        if escalation.status != EscalationStatus.CLAIMED or escalation.claimed_by != holder:
+            now = f"{escalation.claimed_by} has it" if escalation.claimed_by else f"it is {escalation.status}"
+            raise ConflictError(f"This changed meanwhile: now {now}.")
+        hand_to_agent(tenant, conversation, agent, holder=holder)
+        _claim(tenant, escalation, agent)
+        return escalation.view()
+
+
+def hand_back_escalation(
+    *, tenant: TenantRef, escalation_id: UUID, agent: str, text: str, reply_key: str
+) -> EscalationView:
+    """Tell the customer that the AI goes on, and let it: the escalation ends. Again changes nothing.
+
+    Raises InvalidInput, NotFoundError, and ConflictError for anybody but who has the conversation.
+    """
+    with in_tenant(tenant):
+        conversation, escalation = _lock(escalation_id)
+        if escalation.status in (EscalationStatus.RESOLVED, EscalationStatus.CANCELLED):
+            return escalation.view()
+        send_agent_message(
+            tenant=tenant, conversation_id=conversation.id, agent=agent, text=text, reply_key=reply_key
+        )
+        _resolve(tenant, escalation, agent, HANDED_BACK)
+        _give_to_ai(conversation)
         return escalation.view()
 
 

@@ -12,9 +12,9 @@ from apps.conversations.contracts import Author, ConversationStatus, MessageView
 from apps.conversations.events import ConversationReopened, MessageReceived, MessageSent
 from apps.conversations.models import Message
 from apps.conversations.services.possession import lock_conversation
-from apps.conversations.services.slots import Slot, give_back, take_slot
+from apps.conversations.services.slots import Slot, give_back, summarise, take_slot
 from apps.events.services import publish
-from apps.resilience.errors import ConflictError
+from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import require_active
@@ -101,11 +101,19 @@ def post_reply(
 
 
 def send_agent_message(
-    *, tenant: TenantRef, conversation_id: UUID, agent: str, text: str, reply_key: str
+    *,
+    tenant: TenantRef,
+    conversation_id: UUID,
+    agent: str,
+    text: str,
+    reply_key: str,
+    seen_seq: int | None = None,
 ) -> MessageView:
     """Answer as the person who has the conversation, once for each `reply_key`.
 
-    Raises InvalidInput, NotFoundError, and ConflictError for anybody else.
+    `seen_seq`: the last message that the person has seen; None does not ask.
+    Raises InvalidInput, also where the customer wrote after `seen_seq`, NotFoundError, and ConflictError
+    for anybody else.
     """
     said = validation.message_text(text)
     with in_tenant(tenant):
@@ -113,6 +121,8 @@ def send_agent_message(
         if conversation.status != ConversationStatus.WITH_AGENT or conversation.agent != agent:
             holder = f"{conversation.agent} has" if conversation.agent else "nobody has"
             raise ConflictError(f"Take the conversation over before you answer; now {holder} it.")
+        if seen_seq is not None:
+            _refuse_unseen(conversation_id, seen_seq, reply_key)
         return post_reply(
             tenant=tenant,
             conversation_id=conversation_id,
@@ -121,6 +131,15 @@ def send_agent_message(
             author=Author.AGENT,
             agent=agent,
         )
+
+
+def _refuse_unseen(conversation_id: UUID, seen_seq: int, reply_key: str) -> None:
+    """Refuse an answer to less than the customer has said, unless it was sent already."""
+    later = Message.objects.filter(conversation_id=conversation_id, seq__gt=seen_seq)
+    unseen = later.filter(author=Author.CUSTOMER.value).order_by("seq").first()
+    if unseen is not None and not Message.objects.filter(reply_key=reply_key).exists():
+        words = summarise(unseen.text)
+        raise InvalidInput({"text": [f"The customer wrote meanwhile: “{words}”. If it fits, send it."]})
 
 
 def _is_answer(message: Message) -> bool | None:

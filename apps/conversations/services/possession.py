@@ -19,13 +19,17 @@ def lock_conversation(conversation_id: UUID) -> Conversation:
     return conversation
 
 
-def hand_to_agent(tenant: TenantRef, conversation: Conversation, agent: str) -> bool:
-    """Give a locked conversation to an agent; False when they have it. Raises ConflictError."""
+def hand_to_agent(tenant: TenantRef, conversation: Conversation, agent: str, *, holder: str = "") -> bool:
+    """Give a locked conversation to an agent; False when they have it. `holder`: who may lose it by that.
+
+    Raises InvalidInput, and ConflictError where somebody else has it.
+    """
     agent = validation.text("agent", agent, max_chars=ACTOR_CHARS, required=True)
     if conversation.status == ConversationStatus.WITH_AGENT:
         if conversation.agent == agent:
             return False
-        raise ConflictError(f"{conversation.agent} has this conversation; it must be released first.")
+        if conversation.agent != holder:
+            raise ConflictError(f"{conversation.agent} has this conversation; it must be released first.")
     conversation.status, conversation.agent = ConversationStatus.WITH_AGENT, agent
     conversation.closed_at = None
     conversation.save(update_fields=["status", "agent", "closed_at"])

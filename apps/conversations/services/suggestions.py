@@ -1,6 +1,7 @@
 """Suggest answers to people."""
 
 import re
+from collections.abc import Sequence
 from uuid import UUID
 
 from apps.conversations.contracts import Author, Suggestion
@@ -12,9 +13,10 @@ from apps.ingestion.selectors import search_knowledge
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
-CITATION = re.compile(r"\s*\[\d{1,2}\]")
+CITATION = re.compile(r"\s*\[(\d{1,2})\]")
 QUESTION_CHARS = 1_000
 TURNS = 12
+MAX_SOURCES = 3
 
 
 def suggest_answer(*, tenant: TenantRef, escalation_id: UUID) -> Suggestion:
@@ -24,26 +26,38 @@ def suggest_answer(*, tenant: TenantRef, escalation_id: UUID) -> Suggestion:
     """
     escalation = get_escalation(tenant=tenant, escalation_id=escalation_id)
     if escalation.suggested_answer:
-        return Suggestion(text=escalation.suggested_answer, titles=())
+        return Suggestion(text=escalation.suggested_answer, sources=escalation.suggested_sources)
     turns = list_recent_turns(tenant=tenant, conversation_id=escalation.conversation_id, limit=TURNS)
     asked = [turn.text for turn in turns if turn.author is Author.CUSTOMER]
     if not asked:
-        return Suggestion(text="", titles=())
-    return _look_up(tenant, escalation_id, asked[-1][:QUESTION_CHARS])
+        return Suggestion(text="", sources=[])
+    suggestion = _look_up(tenant, asked[-1][:QUESTION_CHARS])
+    if suggestion.text:
+        kept = {"suggested_answer": suggestion.text, "suggested_sources": suggestion.sources}
+        with in_tenant(tenant):
+            Escalation.objects.filter(id=escalation_id, suggested_answer="").update(**kept)
+    return suggestion
 
 
-def _look_up(tenant: TenantRef, escalation_id: UUID, question: str) -> Suggestion:
+def _look_up(tenant: TenantRef, question: str) -> Suggestion:
     hits = search_knowledge(tenant=tenant, query=question, top_k=5)
     names = ("document_id", "chunk_id", "title", "heading", "text", "score", "url")
     sources = tuple(Source(**{name: getattr(hit, name) for name in names}) for hit in hits)
-    titles = tuple(dict.fromkeys(hit.title for hit in hits))[:3]
     if not sources:
-        return Suggestion(text="", titles=())
+        return Suggestion(text="", sources=[])
     request = ChatRequest(model="", turns=(ChatTurn("user", question),), sources=sources)
     answer = answer_extractively(tenant=tenant, request=request)
     if not answer.knows:
-        return Suggestion(text="", titles=titles)
+        return Suggestion(text="", sources=_documents(sources))
+    cited = [sources[number - 1] for number in _cited(answer.text) if 1 <= number <= len(sources)]
     text = CITATION.sub("", answer.text).strip()
-    with in_tenant(tenant):
-        Escalation.objects.filter(id=escalation_id, suggested_answer="").update(suggested_answer=text)
-    return Suggestion(text=text, titles=titles)
+    return Suggestion(text=text, sources=_documents(cited or sources))
+
+
+def _cited(text: str) -> list[int]:
+    return [int(number) for number in CITATION.findall(text)]
+
+
+def _documents(sources: Sequence[Source]) -> list[dict[str, str]]:
+    titles = {str(source.document_id): source.title for source in sources}
+    return [{"id": found, "title": title} for found, title in list(titles.items())[:MAX_SOURCES]]

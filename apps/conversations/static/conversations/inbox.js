@@ -7,26 +7,34 @@
   const POLL_MS = 4_000;
   const TYPING_SENT_EVERY_MS = 3_000;
   const TYPING_SHOWN_MS = 6_000;
+  const NEWS_AT_MOST = 50; // of messages, and of notes, in one answer of the server
   const find = (id) => document.getElementById(id);
   const drafts = new Map();
   const timers = {};
-  let openedBy = "load";
+  let wasMine = false;
+  let pendingText = ""; // goes into the reply once the claim is granted
 
   // -- what is open
 
   const panel = () => find("panel");
+  const item = () => panel().dataset.escalation || null;
   const conversation = () => panel().dataset.conversation || null;
+  const standing = () => find("standing")?.firstElementChild.dataset || {};
   const lastOf = (name) => [...panel().querySelectorAll(`[data-${name}]`)].at(-1)?.dataset[name] || "";
+  const hasDialog = () => Boolean(document.querySelector("dialog[open]"));
 
   function settlePanel() {
     inbox.classList.toggle("is-open", Boolean(conversation()));
-    for (const link of inbox.querySelectorAll(".queue-list a"))
-      link.dataset.item === panel().dataset.escalation ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+    wasMine = false;
+    posting = 0;
+    settleQueue();
     settleStanding();
-    for (const area of panel().querySelectorAll("textarea")) area.value ||= drafts.get(draftOf(area)) || "";
+    for (const area of panel().querySelectorAll(".composer textarea")) area.value ||= drafts.get(draftOf(area)) || "";
     if (panel().querySelector("#note .errorlist")) compose("note", false);
-    find("resolve-dialog")?.hasAttribute("open") && reopenAsModal(find("resolve-dialog"));
-    scrollDown();
+    for (const dialog of panel().querySelectorAll("dialog[open]")) reopenAsModal(dialog);
+    isAtEnd = true;
+    sizes.disconnect();
+    if (find("thread")) sizes.observe(find("thread")); // which scrolls down
     socket.view(conversation());
   }
 
@@ -37,10 +45,19 @@
 
   // Who has the conversation decides whether the reply may be written; the text stays.
   function settleStanding() {
-    const isMine = find("standing")?.dataset.mine === "yes";
+    const { mine, waiting, holder } = standing();
+    const isMine = mine === "yes";
     const fields = find("reply")?.querySelector("fieldset");
     if (fields) fields.disabled = !isMine;
-    if (find("claim-first")) find("claim-first").hidden = isMine;
+    if (find("claim-first")) {
+      const why = waiting !== "yes" ? "ended" : holder ? "held" : "unclaimed";
+      find("claim-first").hidden = isMine;
+      for (const words of find("claim-first").querySelectorAll("[data-why]")) words.hidden = words.dataset.why !== why;
+    }
+    if (find("suggestion")) find("suggestion").hidden = waiting !== "yes";
+    if (wasMine && !isMine && waiting === "yes" && holder) say(`${holder} took this over. What you wrote stays here.`);
+    else if (isMine && !wasMine) find("panel-notice")?.querySelector("[data-said]")?.remove();
+    wasMine = isMine;
   }
 
   function scrollDown() {
@@ -48,24 +65,75 @@
     if (thread) thread.scrollTop = thread.scrollHeight;
   }
 
+  // The newest message stays in sight, also when what is below grows, unless somebody reads older ones.
+  let isAtEnd = true;
+  const sizes = new ResizeObserver(() => isAtEnd && scrollDown());
+
+  document.addEventListener(
+    "scroll",
+    ({ target: { id, scrollHeight, scrollTop, clientHeight } }) => {
+      if (id === "thread") isAtEnd = scrollHeight - scrollTop - clientHeight < 80;
+    },
+    true,
+  );
+
   // -- live
 
   let isFetching = false;
   let isStale = false;
+  let posting = 0; // forms whose answer has not come yet
+  let turn = 0; // grows with each form that is sent or answered
 
   async function fetchNews() {
-    if (!conversation()) return;
-    if (isFetching) return void (isStale = true);
+    isStale = true;
+    if (isFetching) return;
     isFetching = true;
-    const address = `${panel().dataset.newsUrl}?after=${lastOf("seq")}&after_note=${lastOf("note")}`;
     try {
-      await htmx.ajax("GET", address, { target: "#thread", swap: "beforeend" });
+      while (isStale && item()) {
+        isStale = false;
+        await fetchSome();
+      }
+    } catch {
+      clearTimeout(timers.news);
+      timers.news = setTimeout(fetchNews, POLL_MS);
     } finally {
       isFetching = false;
     }
-    if (!isStale) return;
-    isStale = false;
-    fetchNews();
+  }
+
+  async function fetchSome() {
+    const asked = item();
+    const askedAt = turn;
+    const address = `${panel().dataset.newsUrl}?after=${lastOf("seq")}&after_note=${lastOf("note")}`;
+    const answer = await fetch(address, { headers: { "HX-Request": "true" } });
+    if (answer.headers.has("HX-Redirect")) return location.assign(answer.headers.get("HX-Redirect"));
+    if (!answer.ok) throw new Error(String(answer.status));
+    const news = await answer.text();
+    if (asked !== item()) return void (isStale = true); // another conversation was opened meanwhile
+    const before = panel().querySelectorAll(".entry").length;
+    const lastSeq = Number(lastOf("seq"));
+    const isOutdated = posting || turn !== askedAt;
+    isStale ||= isOutdated && !posting;
+    htmx.swap(find("thread"), isOutdated ? withoutStanding(news) : news, { swapStyle: "beforeend", swapDelay: 0, settleDelay: 0 });
+    dropDoubles();
+    settleStanding();
+    if (isAtEnd) scrollDown();
+    const entries = [...panel().querySelectorAll(".entry")];
+    isStale ||= entries.length - before >= NEWS_AT_MOST;
+    if (entries.some((entry) => Number(entry.dataset.seq) > lastSeq && entry.classList.contains("customer"))) hearCustomer();
+  }
+
+  // What was asked for before or during an action does not know what it changed, nor may it replace its form.
+  function withoutStanding(news) {
+    const parsed = new DOMParser().parseFromString(news, "text/html");
+    parsed.querySelector("[hx-swap-oob]")?.remove();
+    return parsed.body.innerHTML;
+  }
+
+  // What comes while somebody writes must be seen before the answer goes out.
+  function hearCustomer() {
+    showCustomerTyping(false);
+    if (find("reply")?.querySelector("textarea").value.trim()) say("The customer wrote meanwhile: read it before you send.");
   }
 
   // Two answers may hold the same message; it is shown once.
@@ -113,14 +181,34 @@
     tellOnline(isOnline) {
       clearInterval(timers.poll);
       if (!isOnline) timers.poll = setInterval(look, POLL_MS);
-      else if (inbox.dataset.wasAway) look();
-      inbox.dataset.wasAway = isOnline ? "" : "yes";
+      else look();
     },
   });
+
+  timers.poll = setInterval(look, POLL_MS); // until the socket is there
 
   function look() {
     refreshQueue();
     fetchNews();
+  }
+
+  // -- the queue: what is new is told by the title, to screen readers, and by a sound for who wants one
+
+  const title = document.title;
+  const queue = () => find("queue").dataset;
+  let newest = queue().newest;
+
+  function settleQueue() {
+    for (const link of links())
+      link.dataset.item === panel().dataset.escalation ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+    inboxWaits.show();
+    const { unclaimed, toAnswer } = queue();
+    const work = Number(unclaimed) + Number(toAnswer);
+    document.title = work ? `(${work}) ${title}` : title;
+    if (queue().newest <= newest) return;
+    newest = queue().newest;
+    find("announce").textContent = `Somebody new waits. ${unclaimed} unclaimed.`;
+    inboxSound.play();
   }
 
   // -- writing
@@ -135,47 +223,41 @@
   }
 
   function insert(text) {
+    if (!find("reply")) return;
     compose("reply");
     const area = find("reply").querySelector("textarea");
-    if (area.matches(":disabled")) return say("Claim the conversation first, then insert the text.");
+    if (area.matches(":disabled")) return claimAndInsert(text);
+    find("suggestion")?.querySelector("details")?.removeAttribute("open");
     area.setRangeText(text, area.selectionStart, area.selectionEnd, "end");
     area.dispatchEvent(new Event("input", { bubbles: true }));
     area.focus();
   }
 
+  function claimAndInsert(text) {
+    if (!find("claim")) return say("Take the conversation first, then insert the text.");
+    pendingText = text;
+    submit("claim");
+  }
+
   function say(text) {
     const line = document.createElement("div");
     line.className = "banner";
+    line.dataset.said = "";
     line.textContent = text;
-    find("notice").replaceChildren(line);
-  }
-
-  function openCanned() {
-    const dialog = find("canned");
-    if (!dialog) return;
-    if (!dialog.open) dialog.showModal();
-    const search = find("canned-search");
-    if (!search) return;
-    search.value = "";
-    filterCanned("");
-    search.focus();
-  }
-
-  function filterCanned(words) {
-    for (const button of find("canned").querySelectorAll("[data-canned]"))
-      button.parentElement.hidden = !button.textContent.toLowerCase().includes(words.toLowerCase().trim());
+    find("panel-notice")?.replaceChildren(line);
   }
 
   function chooseCanned(button) {
-    find("canned").close();
-    insert(button.dataset.canned.replaceAll("{customer_name}", button.dataset.customer));
+    cannedReplies.close();
+    insert(button.dataset.canned);
   }
 
   document.addEventListener("input", (event) => {
     const area = event.target;
-    if (area.id === "canned-search") return filterCanned(area.value);
+    if (area.id === "canned-search") return cannedReplies.filter(area.value);
     if (!area.form?.dataset.typing) return;
     drafts.set(draftOf(area), area.value);
+    if (area.form.id === "reply") find("reply-seen").value = lastOf("seq");
     if (Date.now() - (timers.typed || 0) < TYPING_SENT_EVERY_MS) return;
     timers.typed = Date.now();
     socket.send({ type: "typing", to: area.form.dataset.typing });
@@ -186,7 +268,7 @@
     if (!button) return;
     if (button.dataset.compose) compose(button.dataset.compose);
     else if ("canned" in button.dataset) chooseCanned(button);
-    else if (button.dataset.openDialog === "canned") openCanned();
+    else if (button.dataset.openDialog === "canned") cannedReplies.open();
     else if ("closeDialog" in button.dataset) button.closest("dialog").close();
     else if ("useSuggestion" in button.dataset) insert(find("suggested").textContent);
   });
@@ -203,15 +285,20 @@
   }
 
   const submit = (id) => find(id)?.requestSubmit();
+  const open = (dialog) => panel().querySelector(`[data-open-dialog=${dialog}]`)?.click();
   const keys = {
     j: () => move(1),
     k: () => move(-1),
     c: () => submit("claim"),
+    t: () => submit("take-over"),
     r: () => compose("reply"),
     n: () => compose("note"),
-    b: () => submit("release"),
-    "/": openCanned,
-    e: () => panel().querySelector("[data-open-dialog=resolve-dialog]")?.click(),
+    s: () => panel().querySelector("[data-use-suggestion]")?.click(),
+    b: () => open("hand-back-dialog"),
+    q: () => submit("release"),
+    u: () => submit(find("undo") ? "undo" : "reopen"),
+    "/": () => cannedReplies.open(),
+    e: () => open("resolve-dialog"),
   };
   let isAfterG = false;
 
@@ -222,66 +309,88 @@
       event.preventDefault();
       return area.form.requestSubmit();
     }
+    if (find("canned")?.open) cannedReplies.walk(event);
     if (event.key === "Enter" && area.id === "canned-search") {
       event.preventDefault();
-      const first = find("canned").querySelector("li:not([hidden]) [data-canned]");
+      const [first] = cannedReplies.shown();
       return first && chooseCanned(first);
     }
     if (event.key === "/" && area.form?.id === "reply" && !area.value) {
       event.preventDefault();
-      return openCanned();
+      return cannedReplies.open();
     }
     if (event.key === "Escape" && isWriting && area.form?.dataset.typing) return find("panel-title").focus();
     const goes = isAfterG;
     isAfterG = event.key === "g" && !isWriting;
     if (isWriting || goes || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (document.querySelector("dialog[open]") || !keys[event.key]) return;
+    if (hasDialog() || !keys[event.key]) return;
     event.preventDefault();
     keys[event.key]();
   });
 
-  // -- after each exchange
+  // -- around each exchange
 
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    // Not what the panel fetches by itself, such as the suggestion.
-    if (event.target.matches?.("#panel form, .queue-list a")) openedBy = event.target.id;
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const path = detail.requestConfig.path;
+    if (path.startsWith("/app/inbox/") && detail.requestConfig.verb === "post" && !path.includes(item())) detail.shouldSwap = false;
+    if (detail.target.id === "notice" && find("panel-notice")) detail.target = find("panel-notice");
   });
 
-  document.addEventListener("htmx:afterRequest", (event) => {
-    const form = event.target;
-    if (form.matches?.("#reply, #note") && event.detail.xhr.status === 200) drafts.delete(`${conversation()}:${form.id}`);
+  const isAction = ({ requestConfig: { verb, elt } }) => verb === "post" && elt.matches("form[id]");
+
+  document.addEventListener("htmx:beforeSend", ({ detail }) => {
+    if (!isAction(detail)) return;
+    posting += 1;
+    turn += 1;
   });
 
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target.id === "panel" && event.detail.xhr.status === 200 && ["reply", "note"].includes(openedBy))
-      drafts.delete(`${conversation()}:${openedBy}`);
+  document.addEventListener("htmx:afterRequest", ({ detail }) => {
+    if (!isAction(detail)) return;
+    posting = Math.max(0, posting - 1);
+    turn += 1;
+    const form = detail.requestConfig.elt; // which its answer may have replaced
+    if (detail.xhr.status === 200) done(form, detail.requestConfig.formData.get("text"));
+    else if (detail.xhr.status === 422) fillAgain(form);
+    else pendingText = "";
+    fetchNews();
   });
+
+  // Only what was sent is cleared, and the focus moves only for who has not gone elsewhere meanwhile.
+  function done(form, sent) {
+    if (["undo", "release"].includes(form.id)) wasMine = false; // nobody took it away
+    settleStanding();
+    for (const refusal of form.querySelectorAll(".errorlist")) refusal.remove();
+    for (const field of form.querySelectorAll(".has-errors")) field.classList.remove("has-errors");
+    for (const area of form.querySelectorAll("[aria-invalid]")) area.removeAttribute("aria-invalid");
+    form.closest("dialog")?.close();
+    const area = form.dataset.typing && form.querySelector("textarea");
+    if (area && area.value === sent) {
+      area.value = "";
+      drafts.delete(draftOf(area));
+    }
+    if (["claim", "take-over", "reopen"].includes(form.id) && !hasDialog()) compose("reply");
+    else if (["release", "hand-back", "resolve", "undo"].includes(form.id)) find("panel-title")?.focus();
+    if (form.id === "claim" && pendingText) insert(pendingText);
+    pendingText = "";
+  }
+
+  function fillAgain(form) {
+    const area = form.querySelector("textarea");
+    area.value = drafts.get(draftOf(area)) ?? area.value;
+    area.focus();
+  }
 
   document.addEventListener("htmx:afterSettle", (event) => {
-    if (event.detail.target.id === "thread") {
-      dropDoubles();
-      settleStanding();
-      scrollDown();
-    } else if (event.detail.target.id === "panel") {
+    const id = event.detail.target?.id;
+    if (id === "standing") settleStanding();
+    else if (id === "panel") {
       settlePanel();
-      refreshQueue();
-      placeFocus();
-    } else if (event.detail.target.id === "queue") settleQueue();
+      fetchNews();
+      if (!hasDialog()) find("panel-title")?.focus();
+    } else if (id === "queue") settleQueue();
   });
-
-  // The focus goes where the work goes on: to the reply after a claim, else to the conversation's heading.
-  function placeFocus() {
-    if (document.querySelector("dialog[open]")) return;
-    if (["claim", "reply", "reopen"].includes(openedBy)) compose("reply");
-    else if (openedBy === "note") compose("note");
-    else find("panel-title")?.focus();
-  }
-
-  function settleQueue() {
-    for (const link of links())
-      link.dataset.item === panel().dataset.escalation ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
-  }
 
   window.addEventListener("popstate", () => location.reload());
   if (conversation()) settlePanel();
+  settleQueue();
 })();
