@@ -1,17 +1,27 @@
 """The list of conversations and the transcript, as a browser gets them."""
 
+import csv
+import datetime as dt
+import io
+import re
+
 import pytest
 from django.test import Client
 from uuid_utils.compat import uuid7
 
 from apps.conversations import selectors, services
 from apps.conversations.contracts import CustomerInput
+from apps.conversations.models import Conversation
 from apps.routing.selectors import list_examples
+from apps.tenants import paging
+from apps.tenants.company import update_settings
+from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role
 from tests.conversations.conftest import told
 from tests.pages import log_in
 
 LIST = "/app/conversations/"
+EXPORT = f"{LIST}export/"
 EVIL = "<script>alert(1)</script>"
 
 
@@ -42,6 +52,82 @@ def answer(tenant, conversation_id, run_id, **more):
         tenant=tenant, conversation_id=conversation_id, text="In two days [1].", reply_key=str(run_id),
         run_id=run_id, receipt=receipt, sources=[source], **more,
     )  # fmt: skip
+
+
+def rows_of(answered) -> list[dict[str, str]]:
+    assert answered.status_code == 200
+    text = b"".join(answered.streaming_content).decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_what_a_search_finds_is_exported_to_the_last_page(acme, globex, agent):
+    many = paging.PAGE_SIZE + 2
+    for number in range(many):
+        start(acme, f"=Parcel {number}", name="-Ann")
+    start(acme, "Nothing to do with it")
+    start(globex, "=Parcel of others")
+    for query in ({"text": "parcel"}, {"customer": "-Ann", "text": "parcel"}):
+        rows = rows_of(agent.get(EXPORT, query))
+        assert [row["subject"] for row in rows] == [f"'=Parcel {number}" for number in reversed(range(many))]
+        assert {row["customer"] for row in rows} == {"'-Ann"}
+    assert len(rows_of(agent.get(EXPORT))) == many + 1
+    assert agent.get(EXPORT, {"since": "yesterday"}).status_code == 400
+
+
+def test_a_transcript_is_exported_with_its_receipts_and_without_notes(acme, agent):
+    conversation_id, run_id = start(acme)
+    answer(acme, conversation_id, run_id)
+    services.add_note(tenant=acme, conversation_id=conversation_id, author="user:x", text="A secret")
+    answered = agent.get(f"{LIST}{conversation_id}/export/")
+    asked, told_row = rows_of(answered)
+    assert (asked["author"], asked["name"], asked["text"]) == ("customer", "Ann", "Where is my parcel?")
+    wanted = {
+        "intent": "faq", "confidence": "0.91", "reasons": "word: parcel", "model": "tiny",
+        "sources": "Delivery", "prompt_tokens": "120", "completion_tokens": "30",
+        "cost_microusd": "1500", "latency_ms": "640",
+    }  # fmt: skip
+    assert wanted.items() <= told_row.items()
+
+
+def test_a_customers_part_tells_what_they_cost_and_what_was_noted(acme, globex, agent):
+    customer = CustomerInput(email="ann@x.example", name="Ann")
+    ids = []
+    for number in range(22):
+        started = services.start_conversation(
+            tenant=acme, channel="api", text=f"Question {number}", customer=customer
+        )
+        ids.append(started.conversation.id)
+    for number in range(2):
+        services.post_reply(
+            tenant=acme, conversation_id=ids[-1], text="Yes.", reply_key=str(number),
+            receipt={"cost_microusd": 1500}, run_id=uuid7(),
+        )  # fmt: skip
+    services.rate_conversation(tenant=acme, conversation_id=ids[-1], score=4, comment="Quick!")
+    services.add_note(tenant=acme, conversation_id=ids[0], author="user:x", text=f"Calls daily {EVIL}")
+    customer_id = selectors.get_conversation(tenant=acme, conversation_id=ids[0]).customer_id
+    url = f"/app/customers/{customer_id}/conversations/"
+    page = agent.get(url).content.decode()
+    for words in ("Question 21", "$0.003", "4 of 5", "Quick!", "Calls daily &lt;script&gt;"):
+        assert words in page
+    assert "Question 1<" not in page
+    older = re.search(r'hx-get="([^"]+)"', page)[1]
+    page = agent.get(older).content.decode()
+    assert "Question 1<" in page
+    assert "Calls daily" not in page
+    assert log_in(globex).get(url).status_code == 404
+
+
+def test_days_are_those_of_the_company(acme, agent):
+    conversation_id, _ = start(acme)
+    moment = dt.datetime(2026, 3, 1, 23, 30, tzinfo=dt.UTC)
+    with in_tenant(acme):
+        Conversation.objects.filter(id=conversation_id).update(created_at=moment)
+    update_settings(tenant=acme, name="Acme", time_zone="Europe/Berlin", silence_hours=24, actor="user:x")
+    found = {
+        day: str(conversation_id) in agent.get(LIST, {"since": day, "until": day}).content.decode()
+        for day in ("2026-03-01", "2026-03-02")
+    }
+    assert found == {"2026-03-01": False, "2026-03-02": True}
 
 
 def test_the_list_shows_and_filters(acme, agent):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.conversations.pages import acting, canned, conversations, decisions, inbox
+from apps.conversations.pages import acting, canned, conversations, decisions, exports, inbox
 from apps.conversations.pages.of_customer import show_customer_conversations
 
 CONVERSATION = "conversations/<uuid:conversation_id>/"
@@ -15,6 +15,8 @@ urlpatterns = [
         name="customer_conversations",
     ),
     path("conversations/", conversations.show_conversations, name="conversations"),
+    path("conversations/export/", exports.send_conversations, name="conversations_export"),
+    path(f"{CONVERSATION}export/", exports.send_transcript, name="transcript_export"),
     path(CONVERSATION, conversations.show_conversation, name="conversation"),
     path(
         f"{CONVERSATION}replies/<int:number>/intent/",

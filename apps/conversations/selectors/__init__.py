@@ -8,6 +8,7 @@ from apps.conversations.selectors.inbox import (
     list_canned_replies,
     list_queue,
 )
+from apps.conversations.selectors.of_customer import list_notes_about, list_of_customer
 from apps.conversations.selectors.people import name_people
 from apps.conversations.selectors.reading import (
     find_reply,
@@ -39,6 +40,8 @@ __all__ = [
     "list_known_intents",
     "list_messages",
     "list_newer_entries",
+    "list_notes_about",
+    "list_of_customer",
     "list_queue",
     "list_recent_turns",
     "name_people",
