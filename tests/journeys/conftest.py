@@ -35,6 +35,7 @@ FULL_OWNER = "owner@full.example"
 LAMPS_OWNER, UNHEARD = "owner@lamps.example", "Kindly expedite the dispatch of PO 77-B"
 OWNER, PASSWORD = "owner@shop.example", "a long enough password"
 STAFF = "staff@platform.example"
+COLLEAGUE = "cora@shop.example"
 DOWNLOADS = (".csv", ".pdf", "export/")
 PATIENCE_MS = 30_000
 LOG_LINES = 60
@@ -137,6 +138,7 @@ def _open_shop() -> TenantRef:
     _add_ada(tenant, company)
     add_person(tenant, OWNER, Role.OWNER, "Olga Owner")
     _employ_staff(tenant)
+    add_person(tenant, COLLEAGUE, Role.AGENT, "Cora Colleague")
     return tenant
 
 

@@ -2,15 +2,24 @@
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from tests.journeys.conftest import BOOKKEEPING, LAMPS_OWNER, PATIENCE_MS, UNHEARD, log_in
+from tests.journeys.conftest import (
+    BOOKKEEPING,
+    COLLEAGUE,
+    LAMPS_OWNER,
+    OWNER,
+    PATIENCE_MS,
+    UNHEARD,
+    log_in,
+)
 from tests.product import Product, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.browser]
@@ -24,6 +33,7 @@ ENGRAVINGS = [
     "Please engrave a date on it",
 ]
 TYPING_SENT_EVERY_MS = 3_000
+DEAFEN = "() => { window.fetch = () => new Promise(() => {}) }"
 PICTURES = Path(settings.ROOT) / "docs" / "pictures"
 
 
@@ -59,6 +69,21 @@ def type_until_seen(customer: Page, agent: Page, text: str) -> None:
             return
         field.press_sequentially(" ")
     expect(agent.get_by_text("is typing…")).to_be_visible()
+
+
+def save_note_late(agent: Page, text: str, meanwhile: Callable[[], None]) -> None:
+    """Save a note whose answer comes only when something else was done."""
+    held: list[Route] = []
+    agent.route("**/notes/", lambda route: held.append(route))
+    agent.get_by_role("button", name="Private note").click()
+    agent.get_by_label("Private note", exact=True).fill(text)
+    with agent.expect_request("**/notes/"):
+        agent.keyboard.press("Control+Enter")
+    agent.get_by_role("button", name="Reply", exact=True).click()
+    meanwhile()
+    held[0].continue_()
+    expect(agent.get_by_role("log").get_by_text(text)).to_be_visible()
+    expect(agent.get_by_label("Private note", exact=True)).to_have_value("")
 
 
 def complaints_of(page: Page) -> list[str]:
@@ -187,3 +212,40 @@ def test_a_correction_is_learnt_compared_and_used(browser: Browser, product: Pro
     expect(agent.get_by_text("The shipped model routes again.")).to_be_visible()
     assert agent.evaluate("window.__kept.violations") == []
     assert heard == []
+
+
+def test_two_colleagues_and_a_customer_who_writes_meanwhile(browser: Browser, product: Product):
+    which = uuid4().hex[:6]
+    customer = complain(browser.new_context(), product, f"{COMPLAINT} Mine is the {which}.")
+    first, second = (log_in(browser.new_context(), product, email) for email in (OWNER, COLLEAGUE))
+    for page in (first, second):
+        page.goto(f"{product.url}/app/inbox/")
+        page.get_by_role("link", name=re.compile(which)).click()
+    expect(first.get_by_text("Cora Colleague is viewing this")).to_be_visible()
+    first.get_by_role("button", name="Claim").click()
+    expect(second.get_by_text("Olga Owner has it")).to_be_visible()
+    reply = first.get_by_label("Reply", exact=True)
+    save_note_late(first, "Ask the workshop", meanwhile=lambda: reply.press_sequentially("We look into it."))
+    expect(reply).to_be_focused()
+    expect(reply).to_have_value("We look into it.")
+
+    first.evaluate(DEAFEN)  # what comes from here on is not shown in time
+    customer.get_by_label("Write a message").fill("Found it, forget it!")
+    customer.keyboard.press("Enter")
+    expect(second.get_by_role("log").get_by_text("Found it, forget it!")).to_be_visible()
+    first.get_by_role("button", name="Send").click()
+    expect(first.get_by_text("The customer wrote meanwhile: “Found it, forget it!”")).to_be_visible()
+    expect(reply).to_have_value("We look into it.")
+
+    second.get_by_role("button", name="Take over").click()
+    expect(second.get_by_text("You took this over from Olga Owner.")).to_be_visible()
+    second.get_by_label("Reply", exact=True).fill("Good to hear!")
+    second.get_by_role("button", name="Send").click()
+    expect(customer.locator("aiaas-chat").get_by_text("Good to hear!")).to_be_visible()
+    second.get_by_role("button", name="Hand back to the AI").click()
+    second.get_by_role("button", name="Hand back", exact=True).click()
+    expect(customer.locator("aiaas-chat").get_by_text("Our assistant goes on from here.")).to_be_visible()
+    customer.get_by_label("Write a message").fill("May I return a pot?")
+    customer.keyboard.press("Enter")
+    expect(customer.locator("aiaas-chat").locator(".thread .msg.ai")).to_have_count(3)
+    assert customer.get_by_text("We look into it.").count() == 0
