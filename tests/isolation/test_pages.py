@@ -77,7 +77,9 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/router/intents": lambda t: create_intent(tenant=t, name=f"theirs_{uuid.uuid4().hex[:8]}").name,
     "app/router/examples": lambda t: make_example(t),
     "app/router/trainings": lambda t: make_row(t, RouterTraining, status="discarded"),
-    "app/router/models": lambda t: make_row(t, RouterModel, version=1, payload=b"theirs"),
+    "app/router/models": lambda t: make_row(
+        t, RouterModel, version=uuid.uuid4().int % 10**9, payload=b"theirs"
+    ),
 }
 # A member's own doings: they concern no tenant's data.
 PERSONAL = {"app/choose-tenant/", "app/leave-tenant/"}
@@ -101,7 +103,9 @@ def make_row(tenant: TenantRef, model: type[Model], **fields: object) -> object:
 
 
 def make_example(tenant: TenantRef) -> object:
-    name = create_intent(tenant=tenant, name="theirs", examples=["Their customer's words"]).name
+    name = create_intent(
+        tenant=tenant, name=f"theirs_{uuid.uuid4().hex[:8]}", examples=["Their customer's words"]
+    ).name
     with in_tenant(tenant):
         return IntentExample.objects.get(intent__name=name).id
 
