@@ -41,6 +41,7 @@ logger = structlog.get_logger(__name__)
 HELLO_DEADLINE_S = 15.0
 HEARTBEAT_S = 15.0
 READ_LIMIT = 50
+MESSAGES_PER_S = 1.0
 
 
 class HelloMissing(Exception):
@@ -66,7 +67,7 @@ class ChatSession:
         self._opened, self._wake = asyncio.Event(), asyncio.Event()
         self._is_dismissed = self._is_state_stale = False
         self._frame_pace = TokenBucket(burst=60, per_s=20)
-        self._message_pace = TokenBucket(burst=10, per_s=1)
+        self._message_pace = TokenBucket(burst=10, per_s=MESSAGES_PER_S)
         self._form_pace = TokenBucket(burst=5, per_s=0.2)
 
     # What the client says.

@@ -83,14 +83,15 @@ async def test_a_second_hello_is_refused(browse):
     assert (await browser.hello())["code"] == "already_open"
 
 
-async def test_who_writes_too_fast_is_told_when_to_go_on(browse):
+async def test_who_writes_too_fast_is_told_when_to_go_on(browse, monkeypatch):
+    monkeypatch.setattr(session, "MESSAGES_PER_S", 0.01)  # a slow machine must not look like a slow writer
     browser = await browse()
     await browser.hello()
     for number in range(11):
         await browser.send("message", client_message_id=f"m{number}", text="again")
     error = await browser.hear("error")
     assert (error["code"], error["client_message_id"]) == ("too_fast", "m10")
-    assert 0 < error["retry_after_s"] <= 1
+    assert 0 < error["retry_after_s"] <= 100
 
 
 async def test_a_tenant_without_quota_takes_no_messages(browse, monkeypatch):
