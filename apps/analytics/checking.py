@@ -6,12 +6,15 @@ docs/analytics.md must be the same to the last unit.
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.utils import timezone
 
+from apps.analytics.days import days_of
 from apps.analytics.facts import EDGES_MS
-from apps.analytics.projection import shown_generation
+from apps.analytics.projection import Generation, shown_generation
 from apps.analytics.settling import settle
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -93,6 +96,23 @@ ORDER BY starts_at, measure LIMIT {LINES}
 """  # noqa: S608 - only our own words
 
 
+DAYS = f"""
+SELECT starts_at, measure, coalesce(d.amount, 0), coalesce(b.amount, 0), count(*) OVER ()
+FROM (
+  SELECT starts_at, measure, amount FROM analytics_kpiday
+  WHERE tenant_id = %(tenant_id)s AND generation = %(generation)s AND amount <> 0
+) d FULL JOIN (
+  SELECT max(day) AS starts_at, measure, sum(amount)::bigint AS amount FROM (
+    SELECT measure, amount, (starts_at AT TIME ZONE %(zone)s)::date AS date, starts_at
+    FROM analytics_kpibucket WHERE tenant_id = %(tenant_id)s AND generation = %(generation)s
+  ) k JOIN unnest(%(dates)s::date[], %(edges)s::timestamptz[]) AS days (date, day) USING (date)
+  GROUP BY date, measure HAVING sum(amount) <> 0
+) b USING (starts_at, measure)
+WHERE coalesce(d.amount, 0) <> coalesce(b.amount, 0)
+ORDER BY starts_at, measure LIMIT {LINES}
+"""  # noqa: S608 - only our own words
+
+
 @dataclass(frozen=True)
 class Check:
     """How many sums differ between what is shown and what the archive says, the first ones told."""
@@ -102,24 +122,31 @@ class Check:
 
 
 def check_kpis(*, tenant: TenantRef, as_of: dt.datetime | None = None) -> Check:
-    """Compare every bucket that is shown with the archived events, as of one moment."""
+    """Compare every bucket that is shown with the archived events, and every day with the buckets."""
     moment = as_of or timezone.now()
-    with in_tenant(tenant), connection.cursor() as cursor:
+    with in_tenant(tenant):
         generation = shown_generation(tenant.id)  # nothing is projected meanwhile
         settle(tenant.id, generation, as_of=moment)
-        cursor.execute(
-            DIFFER,
-            {
-                "tenant_id": tenant.id,
-                "generation": generation.number,
-                "window_h": generation.window // dt.timedelta(hours=1),
-                "as_of": moment,
-                "edges": list(EDGES_MS),
-            },
-        )
-        rows = cursor.fetchall()
+        given = {"tenant_id": tenant.id, "generation": generation.number}
+        window_h = generation.window // dt.timedelta(hours=1)
+        buckets = _ask(DIFFER, given | {"window_h": window_h, "as_of": moment, "edges": list(EDGES_MS)})
+        days = _ask(DAYS, given | _days_of(tenant, generation)) if generation.time_zone else []
     lines = [
-        f"{start:%Y-%m-%d %H:%M} {name}: {shown} shown, {raw} in events"
-        for start, name, shown, raw, _ in rows
+        f"{at:%Y-%m-%d %H:%M} {name}: {shown} shown, {raw} in {where}"
+        for rows, where in ((buckets, "events"), (days, "buckets"))
+        for at, name, shown, raw, _ in rows
     ]
-    return Check(rows[0][4] if rows else 0, lines)
+    return Check(sum(rows[0][4] for rows in (buckets, days) if rows), lines)
+
+
+def _days_of(tenant: TenantRef, generation: Generation) -> dict[str, Any]:
+    """Return every day that buckets lie in, each with where it begins."""
+    zone = ZoneInfo(generation.time_zone)
+    edges = days_of(tenant.id, generation.number, zone)
+    return {"zone": zone.key, "edges": edges, "dates": [edge.astimezone(zone).date() for edge in edges]}
+
+
+def _ask(sql: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, given)
+        return cursor.fetchall()

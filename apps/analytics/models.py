@@ -74,14 +74,27 @@ class KpiBucket(models.Model):
     amount = models.BigIntegerField(default=0)
 
 
+class KpiDay(models.Model):
+    """The sum of a measure's buckets over one day of the state's zone; `starts_at` is its midnight."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "generation", "starts_at", "measure")
+    tenant_id = models.UUIDField(editable=False)
+    generation = models.PositiveIntegerField()
+    starts_at = models.DateTimeField()
+    measure = models.CharField(max_length=100)
+    amount = models.BigIntegerField(default=0)
+
+
 class ReadModelState(TenantModel):
     """Which generation of a tenant's read models is shown; a rebuild makes the next one beside it.
 
-    A generation is folded with one silence window; another setting makes another generation.
+    A generation is folded with one silence window; another setting makes another generation. Its days are
+    those of `time_zone`; none are read while that is not the company's.
     """
 
     generation = models.PositiveIntegerField(default=1)
     silence_hours = models.PositiveIntegerField(default=SILENCE_HOURS)
+    time_zone = models.CharField(max_length=64, blank=True)
     rebuilt_at = models.DateTimeField(null=True)
     building = models.PositiveIntegerField(null=True)  # the generation that a rebuild last began
     building_until = models.DateTimeField(null=True)  # until when that one may be believed to be at work

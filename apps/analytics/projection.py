@@ -2,26 +2,29 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.db.models import DateTimeField, Func
 
 from apps.analytics.agents import shares_of
+from apps.analytics.days import day_of
 from apps.analytics.facts import Facts, bucket_start, first_response_ms, fold, measure
-from apps.analytics.models import ArchivedEvent, ConversationFact, KpiBucket, ReadModelState
-from apps.tenants.selectors import get_silence_hours
+from apps.analytics.models import ArchivedEvent, ConversationFact, KpiBucket, KpiDay, ReadModelState
+from apps.tenants.context import current_tenant
+from apps.tenants.selectors import get_silence_hours, get_time_zone
 
-ADD = f"""
-INSERT INTO {KpiBucket._meta.db_table} AS b (tenant_id, generation, starts_at, measure, amount)
+ADD = """
+INSERT INTO {table} AS b (tenant_id, generation, starts_at, measure, amount)
 SELECT %s, %s, starts_at, measure, amount
 FROM unnest(%s::timestamptz[], %s::text[], %s::bigint[]) AS added (starts_at, measure, amount)
 ORDER BY starts_at, measure
 ON CONFLICT (tenant_id, generation, starts_at, measure) DO UPDATE SET amount = b.amount + EXCLUDED.amount
-"""  # noqa: S608 - only our own table name
+"""
+Change = tuple[dt.datetime, str, int]
 
 
 class ClockTimestamp(Func):
@@ -33,21 +36,35 @@ class ClockTimestamp(Func):
 
 @dataclass(frozen=True)
 class Generation:
-    """One set of read models, folded with one silence window."""
+    """One set of read models, folded with one silence window; its days are of one zone."""
 
     number: int
     window: dt.timedelta
+    time_zone: str
 
 
 def shown_generation(tenant_id: UUID, *, lock: bool = True) -> Generation:
     """Return the generation that is shown; held until the transaction ends, so that no swap comes between."""
     states = ReadModelState.objects.select_for_update(no_key=True) if lock else ReadModelState.objects
-    found = states.filter(tenant_id=tenant_id).values_list("generation", "silence_hours").first()
+    found = states.filter(tenant_id=tenant_id).values_list("generation", "silence_hours", "time_zone").first()
     if found is None:
-        state = ReadModelState(tenant_id=tenant_id, silence_hours=get_silence_hours(tenant_id=tenant_id))
+        wanted = wanted_generation(tenant_id, number=1)
+        state = ReadModelState(
+            tenant_id=tenant_id,
+            silence_hours=wanted.window // dt.timedelta(hours=1),
+            time_zone=wanted.time_zone,
+        )
         ReadModelState.objects.bulk_create([state], ignore_conflicts=True)
         return shown_generation(tenant_id, lock=lock)
-    return Generation(found[0], dt.timedelta(hours=found[1]))
+    return Generation(found[0], dt.timedelta(hours=found[1]), found[2])
+
+
+def wanted_generation(tenant_id: UUID, *, number: int) -> Generation:
+    """Return a generation as the company's settings are now; inside `in_tenant`."""
+    window = dt.timedelta(hours=get_silence_hours(tenant_id=tenant_id))
+    tenant = current_tenant()
+    assert tenant is not None
+    return Generation(number, window, get_time_zone(tenant=tenant))
 
 
 def project(tenant_id: UUID, conversation_id: UUID, *, generation: Generation, as_of: dt.datetime) -> None:
@@ -64,7 +81,7 @@ def project(tenant_id: UUID, conversation_id: UUID, *, generation: Generation, a
     if not found.update(**values):
         ConversationFact.objects.create(**key, **values)
     changes = _changes(before["started_at"], before["counted"], facts.started_at, values["counted"])
-    add_to_buckets(tenant_id, generation.number, changes)
+    add_to_buckets(tenant_id, generation, changes)
 
 
 def project_anew(tenant_id: UUID, ids: list[UUID], *, generation: Generation, as_of: dt.datetime) -> None:
@@ -81,16 +98,29 @@ def project_anew(tenant_id: UUID, ids: list[UUID], *, generation: Generation, as
         for start, name, amount in _changes(None, {}, values["started_at"], values["counted"]):
             sums[start, name] += amount
     ConversationFact.objects.bulk_create(rows)
-    add_to_buckets(tenant_id, generation.number, [(*place, amount) for place, amount in sorted(sums.items())])
+    add_to_buckets(tenant_id, generation, [(*place, amount) for place, amount in sums.items()])
 
 
-def add_to_buckets(tenant_id: UUID, generation: int, changes: Iterable[tuple[dt.datetime, str, int]]) -> None:
-    """Add amounts to buckets, in one statement and in an order that cannot deadlock."""
-    rows = list(changes)
-    if rows:
-        starts, names, amounts = (list(column) for column in zip(*rows, strict=True))
-        with connection.cursor() as cursor:
-            cursor.execute(ADD, [tenant_id, generation, starts, names, amounts])
+def add_to_buckets(tenant_id: UUID, generation: Generation, changes: list[Change]) -> None:
+    """Add amounts to buckets and to the days that they lie in."""
+    _add(KpiBucket, tenant_id, generation, changes)
+    if generation.time_zone:
+        zone, days = ZoneInfo(generation.time_zone), Counter[tuple[dt.datetime, str]]()
+        for start, name, amount in changes:
+            days[day_of(start, zone), name] += amount
+        _add(KpiDay, tenant_id, generation, [(*place, amount) for place, amount in days.items() if amount])
+
+
+def _add(
+    model: type[KpiBucket] | type[KpiDay], tenant_id: UUID, generation: Generation, changes: list[Change]
+) -> None:
+    """Add amounts in one statement and in an order that cannot deadlock."""
+    if not changes:
+        return
+    starts, names, amounts = (list(column) for column in zip(*changes, strict=True))
+    with connection.cursor() as cursor:
+        sql = ADD.format(table=model._meta.db_table)
+        cursor.execute(sql, [tenant_id, generation.number, starts, names, amounts])
 
 
 def columns_of(facts: Facts, *, as_of: dt.datetime, window: dt.timedelta) -> dict[str, Any]:
@@ -119,7 +149,7 @@ def columns_of(facts: Facts, *, as_of: dt.datetime, window: dt.timedelta) -> dic
 
 def _changes(
     was_at: dt.datetime | None, was: dict[str, int], is_at: dt.datetime | None, now: dict[str, int]
-) -> list[tuple[dt.datetime, str, int]]:
+) -> list[Change]:
     sums: Counter[tuple[dt.datetime, str]] = Counter()
     if was_at is not None:
         sums.update({(bucket_start(was_at), name): -amount for name, amount in was.items()})

@@ -8,13 +8,18 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from apps.analytics.models import ArchivedEvent, ConversationFact, KpiBucket, ReadModelState
-from apps.analytics.projection import Generation, project, project_anew, shown_generation
+from apps.analytics.models import ArchivedEvent, ConversationFact, KpiBucket, KpiDay, ReadModelState
+from apps.analytics.projection import (
+    Generation,
+    project,
+    project_anew,
+    shown_generation,
+    wanted_generation,
+)
 from apps.analytics.settling import settle
 from apps.resilience.errors import ConflictError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
-from apps.tenants.selectors import get_silence_hours
 
 AT_ONCE = 500
 LEASE = dt.timedelta(minutes=5)  # a rebuild that was killed keeps the next one waiting for so long
@@ -82,7 +87,7 @@ def _begin(tenant: TenantRef) -> Rebuild:
         number = max(old.number, state.building or 0) + 1
         state.building, state.building_until = number, now + LEASE
         state.save(update_fields=["building", "building_until"])
-        new = Generation(number, dt.timedelta(hours=get_silence_hours(tenant_id=tenant.id)))
+        new = wanted_generation(tenant.id, number=number)
     _drop(tenant, below=number, kept=old.number)
     return Rebuild(tenant, old, new, now)
 
@@ -102,6 +107,7 @@ def _swap(work: Rebuild, total: int, as_of: dt.datetime | None) -> Rebuilt:
         ReadModelState.objects.filter(tenant_id=tenant.id).update(
             generation=work.new.number,
             silence_hours=work.new.window // dt.timedelta(hours=1),
+            time_zone=work.new.time_zone,
             rebuilt_at=timezone.now(),
             building_until=None,
         )
@@ -137,7 +143,7 @@ def _conversation_ids(tenant: TenantRef) -> Iterator[list[UUID]]:
 
 def _drop(tenant: TenantRef, *, below: int, kept: int) -> None:
     with in_tenant(tenant):
-        for model in (ConversationFact, KpiBucket):
+        for model in (ConversationFact, KpiBucket, KpiDay):
             rows = model.objects.filter(tenant_id=tenant.id, generation__lt=below)
             rows.exclude(generation=kept).delete()
 

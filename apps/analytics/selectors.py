@@ -3,7 +3,7 @@
 import datetime as dt
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -11,23 +11,25 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from apps.analytics.days import day_of, day_start
 from apps.analytics.facts import BUCKET_S, bucket_start
 from apps.analytics.kpis import Kpi, Value, compute, reasons
-from apps.analytics.models import ConversationFact, KpiBucket, ReportSchedule
+from apps.analytics.models import ConversationFact, KpiBucket, KpiDay, ReportSchedule
 from apps.analytics.projection import shown_generation
-from apps.analytics.spans import Span, span_between, steps_of
+from apps.analytics.spans import ONE_DAY, Span, span_between, steps_of
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import get_time_zone
 
 Sums = Counter[str]
 Step = tuple[dt.datetime, dict[str, Value]]
-SUMS = f"""
-SELECT width_bucket(starts_at, %s::timestamptz[]), measure, sum(amount)::bigint
-FROM {KpiBucket._meta.db_table}
-WHERE tenant_id = %s AND generation = %s AND starts_at >= %s AND starts_at < %s
+# Finding a step in a list of beginnings is much cheaper than truncating each row's time in a zone.
+SUMS = """
+SELECT width_bucket(starts_at, %(edges)s::timestamptz[]), measure, sum(amount)::bigint
+FROM {table} WHERE tenant_id = %(tenant_id)s AND generation = %(generation)s
+  AND starts_at >= %({start})s AND starts_at < %({end})s
 GROUP BY 1, 2
-"""  # noqa: S608 - only our own table name
+"""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,10 @@ def span_of(*, tenant: TenantRef, first: dt.date, last: dt.date) -> Span:
 def read_kpis(
     *, tenant: TenantRef, span: Span, granularity: str = "day", now: dt.datetime | None = None
 ) -> KpiReport:
-    """Return the KPIs of the conversations that began in a span; one query for it and the one before."""
+    """Return the KPIs of the conversations that began in a span, and of the one before."""
     steps, steps_before = steps_of(span, granularity), steps_of(span.before, granularity)
     until = _comparable_until(span, now or timezone.now())
-    by_edge = _sum_between(tenant, sorted({*steps_before, *steps, until}), span.end)
+    by_edge = _sum_between(tenant, sorted({*steps_before, *steps, until}), span)
     before = [sums for edge, sums in by_edge.items() if edge < until]
     sums = _add(sums for edge, sums in by_edge.items() if edge >= span.start)
     return KpiReport(
@@ -77,7 +79,7 @@ def read_kpis(
 
 def sum_measures(*, tenant: TenantRef, span: Span) -> Sums:
     """Return the sums of a span."""
-    return _sum_between(tenant, [span.start], span.end)[span.start]
+    return _sum_between(tenant, [span.start], span)[span.start]
 
 
 def list_rows(
@@ -104,16 +106,41 @@ def is_report_wanted(*, tenant: TenantRef) -> bool:
         return ReportSchedule.objects.filter(enabled_at__isnull=False).exists()
 
 
-def _sum_between(tenant: TenantRef, edges: list[dt.datetime], end: dt.datetime) -> dict[dt.datetime, Sums]:
-    """Return the sums from each edge to the next, the last one's to the end."""
+def _sum_between(tenant: TenantRef, edges: list[dt.datetime], span: Span) -> dict[dt.datetime, Sums]:
+    """Return the sums from each edge to the next, the last one's to the end of the span."""
     by_edge = {edge: Sums() for edge in edges}
     with in_tenant(tenant), connection.cursor() as cursor:
         generation = shown_generation(tenant.id, lock=False)
-        # Finding a step in a list of beginnings is much cheaper than truncating each row's time in a zone.
-        cursor.execute(SUMS, (edges, tenant.id, generation.number, edges[0], end))
+        given = {"edges": edges, "tenant_id": tenant.id, "generation": generation.number}
+        parts = []
+        for model, start, end in _stretches(edges, span, generation.time_zone):
+            names = {"start": f"start_{len(parts)}", "end": f"end_{len(parts)}"}
+            given |= {names["start"]: start, names["end"]: end}
+            parts.append(SUMS.format(table=model._meta.db_table, **names))
+        cursor.execute("UNION ALL".join(parts), given)
         for number, name, amount in cursor.fetchall():
             by_edge[edges[number - 1]][name] += amount
     return by_edge
+
+
+def _stretches(
+    edges: list[dt.datetime], span: Span, time_zone: str
+) -> Iterator[tuple[type[KpiBucket] | type[KpiDay], dt.datetime, dt.datetime]]:
+    """Yield what to read from where: whole days at a glance, the days that an edge cuts from buckets."""
+    first, end = edges[0], span.end
+    cut = [edge for edge in edges if day_of(edge, span.zone) != edge]
+    if span.zone.key != time_zone or len(cut) > 1:
+        yield KpiBucket, first, end
+        return
+    for edge in cut:
+        begins = day_of(edge, span.zone)
+        ends = day_start(edge.astimezone(span.zone).date() + ONE_DAY, span.zone)
+        if first < begins:
+            yield KpiDay, first, begins
+        yield KpiBucket, begins, ends
+        first = ends
+    if first < end:
+        yield KpiDay, first, end
 
 
 def _comparable_until(span: Span, now: dt.datetime) -> dt.datetime:

@@ -8,7 +8,8 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.analytics.checking import check_kpis
-from apps.analytics.projection import shown_generation
+from apps.analytics.days import refill_days
+from apps.analytics.projection import shown_generation, wanted_generation
 from apps.analytics.rebuilding import Rebuilt, rebuild
 from apps.analytics.reporting import mail_weekly_report, set_weekly_report
 from apps.analytics.settling import settle_some
@@ -16,7 +17,6 @@ from apps.billing import selectors as billing
 from apps.billing.services import check_draft
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
-from apps.tenants.selectors import get_silence_hours
 
 __all__ = [
     "CheckedFigures",
@@ -59,12 +59,10 @@ def check_figures(*, tenant: TenantRef, as_of: dt.datetime | None = None) -> Che
 def settle_silences(*, tenant: TenantRef, as_of: dt.datetime | None = None) -> int:
     """Count the conversations whose silence has lasted long enough as resolved; return how many.
 
-    Where the company has changed how long that is, its read models are folded anew with it.
+    Where the company has changed how long that is, its read models are folded anew with it; where it has
+    moved to another time zone, its days are summed up anew.
     """
-    with in_tenant(tenant):
-        window = dt.timedelta(hours=get_silence_hours(tenant_id=tenant.id))
-        is_another = shown_generation(tenant.id).window != window
-    if is_another:
+    if _follow_settings(tenant):
         rebuild(tenant=tenant, as_of=as_of)
     settled = 0
     while True:
@@ -74,6 +72,16 @@ def settle_silences(*, tenant: TenantRef, as_of: dt.datetime | None = None) -> i
         if not number:
             return settled
         settled += number
+
+
+def _follow_settings(tenant: TenantRef) -> bool:
+    """Bring the shown days to the company's zone; True where its silence is another: that takes a rebuild."""
+    with in_tenant(tenant):
+        shown = shown_generation(tenant.id)
+        wanted = wanted_generation(tenant.id, number=shown.number)
+        if wanted.window == shown.window and wanted.time_zone != shown.time_zone:
+            refill_days(tenant.id, shown.number, wanted.time_zone)
+        return wanted.window != shown.window
 
 
 def rebuild_read_models(*, tenant: TenantRef, as_of: dt.datetime | None = None) -> Rebuilt:

@@ -44,10 +44,10 @@ NOT_PAGES = {
 }
 # The same page asked for more.
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "app/": ("?days=7", "?days=90", "?days=180"),
+    "app/": ("?days=7", "?days=90", "?days=180", "?days=14&granularity=hour"),
     "app/overview/<str:key>/": ("?days=180&show=others", "?days=180"),
     "app/reports/": ("?days=180",),
-    "app/conversations/": ("?q=parcel", "?q=nowhere"),
+    "app/conversations/": ("?text=parcel", "?text=nowhere", "?customer=c7&unanswered=on"),
     "app/router/decisions/": (
         "?intent=faq",
         "?channel=email",
@@ -57,7 +57,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "?corrected=no&channel=api",
     ),
     "app/router/intents/<slug:name>/": ("?q=cancel",),
-    "app/knowledge/search/": ("?q=return+a+parcel",),
+    "app/knowledge/search/": ("?query=return+a+parcel",),
 }
 
 

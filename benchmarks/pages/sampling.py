@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connections
 
 from apps.analytics.facts import Facts
-from apps.analytics.models import ConversationFact, KpiBucket, ReadModelState
+from apps.analytics.models import ConversationFact, KpiBucket, KpiDay, ReadModelState
 from apps.analytics.projection import columns_of
 from apps.conversations.models import Conversation
 from apps.tenants.context import OWNER
@@ -24,21 +24,23 @@ def fill_read_models(tenant: TenantRef, total: int, began: str) -> None:
     columns = [columns_of(_sample(n), as_of=AT + dt.timedelta(days=9), window=dt.timedelta(days=3))
                for n in range(SAMPLES)]  # fmt: skip
     expressions = {name: _by_number([row[name] for row in columns]) for name in columns[0]}
-    insert(tenant, ReadModelState, 1)
+    insert(tenant, ReadModelState, 1, time_zone="'UTC'")
     insert(
         tenant,
         ConversationFact,
         total,
         **expressions | {"generation": "1", "conversation_id": id_of(Conversation, "n"), "started_at": began},
     )
-    with connections[OWNER].cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {KpiBucket._meta.db_table} (tenant_id, generation, starts_at, measure, amount) "
-            f"SELECT tenant_id, generation, {BUCKET.format('started_at')}, key, sum(value::bigint) "
-            f"FROM {ConversationFact._meta.db_table}, jsonb_each_text(counted) "
-            "WHERE tenant_id = %s GROUP BY 1, 2, 3, 4",
-            [tenant.id],
-        )
+    starts = {KpiBucket: BUCKET.format("started_at"), KpiDay: "date_trunc('day', started_at, 'UTC')"}
+    for model, start in starts.items():
+        with connections[OWNER].cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {model._meta.db_table} (tenant_id, generation, starts_at, measure, amount) "
+                f"SELECT tenant_id, generation, {start}, key, sum(value::bigint) "
+                f"FROM {ConversationFact._meta.db_table}, jsonb_each_text(counted) "
+                "WHERE tenant_id = %s GROUP BY 1, 2, 3, 4",
+                [tenant.id],
+            )
 
 
 def _sample(n: int) -> Facts:

@@ -13,7 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.analytics import rebuilding, services
-from apps.analytics.models import ArchivedEvent, ConversationFact, KpiBucket, ReadModelState
+from apps.analytics.models import ArchivedEvent, ConversationFact, KpiBucket, KpiDay, ReadModelState
 from apps.analytics.selectors import read_kpis, span_of
 from apps.resilience.errors import ConflictError
 from apps.tenants.company import update_settings
@@ -39,7 +39,7 @@ def generations(tenant: TenantRef) -> set[int]:
     with in_tenant(tenant):
         return {
             generation
-            for model in (ConversationFact, KpiBucket)
+            for model in (ConversationFact, KpiBucket, KpiDay)
             for generation in model.objects.values_list("generation", flat=True)
         }
 
@@ -66,11 +66,12 @@ def test_the_command_finds_what_was_tampered_with(filled: TenantRef, globex: Ten
     for tenant in (filled, globex):
         call_command("check_figures", "--tenant", tenant.slug)
     assert capsys.readouterr().out.count("difference 0") == 2
-    with in_tenant(filled):
-        KpiBucket.objects.filter(measure="escalated").update(amount=F("amount") + 1)
-    with pytest.raises(CommandError, match="1 tenants differ"):
-        call_command("check_figures", "--tenant", filled.slug)
-    assert re.search(r"escalated: \d+ shown, \d+ in events", capsys.readouterr().out)
+    for model, where in ((KpiBucket, "events"), (KpiDay, "buckets")):
+        with in_tenant(filled):
+            model.objects.filter(measure="escalated").update(amount=F("amount") + 1)
+        with pytest.raises(CommandError, match="1 tenants differ"):
+            call_command("check_figures", "--tenant", filled.slug)
+        assert re.search(rf"escalated: \d+ shown, \d+ in {where}", capsys.readouterr().out)
 
 
 def test_events_that_arrive_meanwhile_are_in_the_new_generation(filled: TenantRef, monkeypatch):
@@ -144,7 +145,7 @@ def test_killed_on_the_way_it_leaves_what_is_shown(filled: TenantRef, monkeypatc
 
 def test_another_silence_folds_everything_anew(filled: TenantRef):
     before = values_of(filled)["resolution_rate"]
-    update_settings(tenant=filled, name="Acme", time_zone="UTC", silence_hours=999, actor="test")
+    update_settings(tenant=filled, name="Acme", time_zone="UTC", silence_hours=720, actor="test")
     assert values_of(filled)["resolution_rate"] == before
     services.settle_silences(tenant=filled, as_of=AS_OF)
     assert values_of(filled)["resolution_rate"] < before
@@ -155,7 +156,7 @@ def test_months_have_partitions_ahead_of_time(acme: TenantRef, globex: TenantRef
     services.ensure_partitions(today=dt.date(2027, 11, 30))
     services.ensure_partitions(today=dt.date(2027, 11, 30))
     with connection.cursor() as cursor:
-        for parent in (ArchivedEvent, KpiBucket):
+        for parent in (ArchivedEvent, KpiBucket, KpiDay):
             cursor.execute(
                 "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass",
                 [parent._meta.db_table],
