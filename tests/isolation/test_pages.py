@@ -103,9 +103,8 @@ def make_row(tenant: TenantRef, model: type[Model], **fields: object) -> object:
 
 
 def make_example(tenant: TenantRef) -> object:
-    name = create_intent(
-        tenant=tenant, name=f"theirs_{uuid.uuid4().hex[:8]}", examples=["Their customer's words"]
-    ).name
+    made = uuid.uuid4().hex[:8]  # an example is of one intent: told of another, it moves there
+    name = create_intent(tenant=tenant, name=f"theirs_{made}", examples=[f"Their words {made}"]).name
     with in_tenant(tenant):
         return IntentExample.objects.get(intent__name=name).id
 
