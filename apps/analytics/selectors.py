@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -111,8 +112,8 @@ def _sum_between(tenant: TenantRef, edges: list[dt.datetime], span: Span) -> dic
     by_edge = {edge: Sums() for edge in edges}
     with in_tenant(tenant), connection.cursor() as cursor:
         generation = shown_generation(tenant.id, lock=False)
-        given = {"edges": edges, "tenant_id": tenant.id, "generation": generation.number}
-        parts = []
+        given: dict[str, Any] = {"edges": edges, "tenant_id": tenant.id, "generation": generation.number}
+        parts: list[str] = []
         for model, start, end in _stretches(edges, span, generation.time_zone):
             names = {"start": f"start_{len(parts)}", "end": f"end_{len(parts)}"}
             given |= {names["start"]: start, names["end"]: end}
