@@ -95,11 +95,16 @@
     }
   }
 
-  // What scrolls sideways must be reachable by keyboard.
-  function makeScrollable(scope) {
-    for (const wrap of scope.querySelectorAll(".table-wrap, pre")) {
-      if (wrap.scrollWidth > wrap.clientWidth) wrap.tabIndex = 0;
+  // What scrolls sideways must be reachable by keyboard, also once a phone is turned.
+  const widths = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
     }
+  });
+
+  function makeScrollable(scope) {
+    for (const wrap of scope.querySelectorAll(".table-wrap, pre")) widths.observe(wrap);
   }
 
   function prepare(scope) {
