@@ -38,9 +38,9 @@ def use_database(name: str) -> None:
         connections[alias].settings_dict["NAME"] = name
 
 
-def clone_database(name: str) -> None:
+def clone_database(name: str, template: str = TEMPLATE) -> None:
     with superuser() as admin:
-        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE {TEMPLATE} OWNER aiaas_owner')
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER aiaas_owner')
         admin.execute(f'GRANT CONNECT ON DATABASE "{name}" TO aiaas_app, aiaas_platform')
 
 

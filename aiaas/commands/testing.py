@@ -18,6 +18,7 @@ def run_tests(arguments: list[str]) -> None:
         sys.stdout.write(USAGE)
         return
     chosen = any(argument.startswith(ONE_PROCESS) for argument in arguments)
-    parallel = [] if chosen else ["-n", "2"]
+    # A file's tests stay together: what they share is made once.
+    parallel = [] if chosen else ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *parallel, *arguments])  # noqa: S606

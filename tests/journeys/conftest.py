@@ -1,5 +1,6 @@
 """The demo shop with its processes, and a real browser that looks at it."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from psycopg.sql import SQL, Identifier
 
 from aiaas.demo.companies import Company, order_fields, read_companies
 from apps.billing.models import UsageBucket
@@ -24,7 +26,7 @@ from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.lifecycle import begin_visit
 from apps.tenants.services import add_member, provision_tenant
-from tests.conftest import clone_database, drop_database, use_database
+from tests.conftest import clone_database, drop_database, superuser, use_database
 from tests.isolation.test_pages import PAGES, address
 from tests.live import LiveDatabase
 from tests.product import Product, running
@@ -36,6 +38,8 @@ LAMPS_OWNER, UNHEARD = "owner@lamps.example", "Kindly expedite the dispatch of P
 OWNER, PASSWORD = "owner@shop.example", "a long enough password"
 STAFF = "staff@platform.example"
 COLLEAGUE = "cora@shop.example"
+FURNISHED, BEING_FURNISHED = "journeys_furnished", "journeys_being_furnished"
+TOLD = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
 DOWNLOADS = (".csv", ".pdf", "export/")
 PATIENCE_MS = 30_000
 LOG_LINES = 60
@@ -102,24 +106,42 @@ def find_browser() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
+@pytest.fixture(scope="session")
+def furnished(django_db_setup: None, django_db_blocker: Any) -> list[str]:
+    """Furnish a database to clone, once for all workers; return where everything is that a member sees."""
+    with superuser() as admin:
+        admin.execute("SELECT pg_advisory_lock(4243)")
+        if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [FURNISHED]).fetchone() is None:
+            drop_database(BEING_FURNISHED)
+            clone_database(BEING_FURNISHED)
+            with django_db_blocker.unblock():
+                use_database(BEING_FURNISHED)
+                pages = _furnish()
+                use_database(f"test_{settings.WORKER}")
+            admin.execute(
+                SQL("COMMENT ON DATABASE {} IS {}").format(Identifier(BEING_FURNISHED), json.dumps(pages))
+            )
+            admin.execute(f"ALTER DATABASE {BEING_FURNISHED} RENAME TO {FURNISHED}")
+        [told] = admin.execute(TOLD, [FURNISHED]).fetchone() or [""]
+        return json.loads(told)
+
+
+def _furnish() -> list[str]:
+    shop = _open_shop()
+    _fill_up()
+    _be_asked_oddly()
+    return [address(route, shop) for route in sorted(PAGES) if _can_be_looked_at(route)]
+
+
 @pytest.fixture(scope="module")
-def product(
-    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Product]:
+def product(furnished: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The processes that a visitor meets, with Harbor Goods on a database of the module's own."""
     name = f"journeys_{settings.WORKER}"
     drop_database(name)
-    clone_database(name)
-    with django_db_blocker.unblock():
-        use_database(name)
-        shop = _open_shop()
-        _fill_up()
-        _be_asked_oddly()
-        pages = [address(route, shop) for route in sorted(PAGES) if _can_be_looked_at(route)]
-        use_database(f"test_{settings.WORKER}")
+    clone_database(name, FURNISHED)
     folder = tmp_path_factory.mktemp("journeys")
     with running(LiveDatabase(name), folder, "web", "realtime", "worker") as product:
-        product.pages = pages
+        product.pages = furnished
         yield product
     drop_database(name)
 

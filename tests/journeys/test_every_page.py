@@ -43,25 +43,27 @@ def shortcomings(page: Page, path: str, answer: Response | None, heard: list[str
     return violations + wide + [f"{path}: {line}" for line in [*policy, *noise]]
 
 
-def look_at(page: Page, product: Product, paths: list[str], *, reload: bool = False) -> list[str]:
-    """Open each page once and look at it in every way; `reload` where its look is settled on loading.
+def is_a_page(context: BrowserContext, url: str) -> bool:
+    """Tell a page from a fragment, from a download and from what only takes a POST."""
+    answer = context.request.get(url)
+    return answer.status != 405 and answer.text().lstrip().lower().startswith("<!doctype html")
 
-    What is no page is passed over: a fragment, and what only takes a POST.
-    """
+
+def look_at(page: Page, product: Product, paths: list[str], *, reload: bool = False) -> list[str]:
+    """Open each page once and look at it in every way; `reload` where its look is settled on loading."""
     page.add_init_script(BOOKKEEPING)
     heard: list[str] = []
     page.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: heard.append(str(error)))
     wrong = []
     for path in paths:
+        if not is_a_page(page.context, f"{product.url}{path}"):
+            continue
         wear(page, "light")
         heard.clear()
         answer = page.goto(f"{product.url}{path}")
-        status = answer.status if answer else 0
-        if status >= 500:
-            wrong.append(f"{path}: {status}")
-        if status == 405 or page.evaluate("document.doctype === null"):
-            continue
+        if answer is not None and answer.status >= 500:
+            wrong.append(f"{path}: {answer.status}")
         for look in LOOKS:
             wear(page, look)
             if reload and look != "light":
