@@ -68,9 +68,9 @@ BY_KEY = {kpi.key: kpi for kpi in KPIS}
 Value = Decimal | int | None
 
 
-def compute(sums: Mapping[str, int]) -> dict[str, Value]:
-    """Return every KPI of a period; None where there is nothing to divide by or to measure."""
-    return {kpi.key: _compute(kpi, sums) for kpi in KPIS}
+def compute(sums: Mapping[str, int], kpis: Iterable[Kpi] = KPIS) -> dict[str, Value]:
+    """Return KPIs of a period; None where there is nothing to divide by or to measure."""
+    return {kpi.key: _compute(kpi, sums) for kpi in kpis}
 
 
 def total(sums: Mapping[str, int], names: Iterable[str]) -> int:
@@ -85,9 +85,9 @@ def percentile_ms(sums: Mapping[str, int], name: str, percent: int) -> int | Non
     """
     measured = sums.get(f"{name}:count", 0)
     reached = 0
-    for number in range(len(EDGES_MS) + 1):
+    for number in range(len(EDGES_MS) + 1 if measured else 0):
         reached += sums.get(f"{name}:le{number:02d}", 0)
-        if measured and reached * 100 >= percent * measured:
+        if reached * 100 >= percent * measured:
             return EDGES_MS[min(number, len(EDGES_MS) - 1)]
     return None
 

@@ -62,7 +62,8 @@ def show_overview(request: MemberRequest) -> HttpResponse:
     """Show the KPIs of a period beside those of the one before."""
     form, span = _period(request, has_steps=True)
     granularity = form.chosen_granularity() or usual_granularity(span)
-    report = selectors.read_kpis(tenant=request.tenant, span=span, granularity=granularity)
+    cards = [BY_KEY[key] for key in CARDS]
+    report = selectors.read_kpis(tenant=request.tenant, span=span, granularity=granularity, by_step=cards)
     context = {
         "form": form,
         "span": span,
@@ -71,7 +72,7 @@ def show_overview(request: MemberRequest) -> HttpResponse:
         "query": _query(span),
         "periods": PERIODS,
         "chosen_days": span.days if span.last_day == form.today else 0,
-        "cards": [_figure(report, BY_KEY[key], with_course=True) for key in CARDS],
+        "cards": [_figure(report, kpi, with_course=True) for kpi in cards],
         "figures": [_figure(report, kpi) for kpi in KPIS if kpi.key not in CARDS],
         "reasons": report.reasons[:10],
         "chart": {"width": WIDTH, "height": HEIGHT},

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from apps.analytics.days import day_of, day_start
 from apps.analytics.facts import BUCKET_S, bucket_start
-from apps.analytics.kpis import Kpi, Value, compute, reasons
+from apps.analytics.kpis import KPIS, Kpi, Value, compute, reasons
 from apps.analytics.models import ConversationFact, KpiBucket, KpiDay, ReportSchedule
 from apps.analytics.projection import shown_generation
 from apps.analytics.spans import ONE_DAY, Span, span_between, steps_of
@@ -57,9 +57,14 @@ def span_of(*, tenant: TenantRef, first: dt.date, last: dt.date) -> Span:
 
 
 def read_kpis(
-    *, tenant: TenantRef, span: Span, granularity: str = "day", now: dt.datetime | None = None
+    *,
+    tenant: TenantRef,
+    span: Span,
+    granularity: str = "day",
+    by_step: Iterable[Kpi] = KPIS,
+    now: dt.datetime | None = None,
 ) -> KpiReport:
-    """Return the KPIs of the conversations that began in a span, and of the one before."""
+    """Return the KPIs of the conversations that began in a span and the one before; `by_step` by step too."""
     steps, steps_before = steps_of(span, granularity), steps_of(span.before, granularity)
     until = _comparable_until(span, now or timezone.now())
     by_edge = _sum_between(tenant, sorted({*steps_before, *steps, until}), span)
@@ -72,8 +77,8 @@ def read_kpis(
         values=compute(sums),
         before=compute(_add(before)),
         before_until=until,
-        steps=[(edge, compute(by_edge[edge])) for edge in steps],
-        steps_before=_steps_before(steps_before, by_edge, span.start),
+        steps=[(edge, compute(by_edge[edge], by_step)) for edge in steps],
+        steps_before=_steps_before(steps_before, by_edge, span.start, by_step),
         reasons=reasons(sums),
     )
 
@@ -152,13 +157,15 @@ def _comparable_until(span: Span, now: dt.datetime) -> dt.datetime:
     return min(same_moment + dt.timedelta(seconds=BUCKET_S), span.start)
 
 
-def _steps_before(edges: list[dt.datetime], by_edge: dict[dt.datetime, Sums], end: dt.datetime) -> list[Step]:
+def _steps_before(
+    edges: list[dt.datetime], by_edge: dict[dt.datetime, Sums], end: dt.datetime, kpis: Iterable[Kpi]
+) -> list[Step]:
     """Return the steps of the span before, each put together again where the comparison cuts it."""
     sums = {edge: Sums() for edge in edges}
     for edge, found in by_edge.items():
         if edge < end:
             sums[edges[bisect_right(edges, edge) - 1]].update(found)
-    return [(edge, compute(found)) for edge, found in sums.items()]
+    return [(edge, compute(found, kpis)) for edge, found in sums.items()]
 
 
 def _add(parts: Iterable[Sums]) -> Sums:

@@ -34,6 +34,8 @@ NAMED = {
 # What is not shown in a page, and why; what takes POST only says so itself.
 NOT_PAGES = {
     "app/audit/export/": "a file",
+    "app/conversations/<uuid:conversation_id>/export/": "a file",
+    "app/conversations/export/": "a file",
     "app/customers/export/": "a file",
     "app/leads/export/": "a file",
     "app/orders/export/": "a file",

@@ -85,6 +85,7 @@ def test_conditions_add_up_on_both_ways(acme, monkeypatch, most_found):
 def test_a_frequent_word_is_looked_for_page_by_page(acme, monkeypatch):
     monkeypatch.setattr(search, "MOST_FOUND", 2)
     monkeypatch.setattr(search, "LOOKED_THROUGH", 3)
+    monkeypatch.setattr(search, "AT_ONCE", 1)
     monkeypatch.setattr(search, "PAGE_SIZE", 2)
     lamps = [
         start(acme, text) for text in ("lamp", "lamp", "cup", "cup", "cup", "cup", "lamp", "lamp", "lamp")

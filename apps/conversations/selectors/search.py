@@ -13,9 +13,10 @@ from apps.tenants.contracts import TenantRef
 from apps.tenants.paging import PAGE_SIZE, Page, cursor_after, paginate
 
 # Up to so many messages the index finds what was asked. What is more frequent is quicker met by looking
-# through conversations, newest first, of which one page looks through so many.
+# through conversations, newest first, of which one page looks through so many; a few at once, since the
+# first ones mostly fill it.
 MOST_FOUND = 5_000
-LOOKED_THROUGH = 500
+LOOKED_THROUGH, AT_ONCE = 500, 100
 EXCERPT_CHARS = 160
 
 
@@ -109,14 +110,25 @@ def _find(text: str) -> tuple[list[UUID], int]:
 
 
 def _look_through(rows: QuerySet[Conversation], text: str, cursor: str) -> Page[Conversation]:
-    looked = paginate(rows, cursor, size=LOOKED_THROUGH)
-    messages = Message.objects.filter(conversation__in=[row.id for row in looked.items])
+    items: list[Conversation] = []
+    is_first = True
+    for part in range(LOOKED_THROUGH // AT_ONCE):
+        looked = paginate(rows, cursor, size=AT_ONCE)
+        is_first = looked.is_first if part == 0 else is_first
+        items += _holding(looked.items, text)
+        if len(items) > PAGE_SIZE:
+            return Page(items[:PAGE_SIZE], cursor_after(items[PAGE_SIZE - 1]), is_first)
+        cursor = looked.next_cursor
+        if not cursor:
+            break
+    return Page(items, cursor, is_first)
+
+
+def _holding(rows: list[Conversation], text: str) -> list[Conversation]:
+    messages = Message.objects.filter(conversation__in=[row.id for row in rows])
     matching = messages.filter(Matches(F("text"), Value(text))).values_list("conversation_id", flat=True)
     ids = set(matching.distinct())
-    items = [row for row in looked.items if row.id in ids]
-    if len(items) <= PAGE_SIZE:
-        return Page(items, looked.next_cursor, looked.is_first)
-    return Page(items[:PAGE_SIZE], cursor_after(items[PAGE_SIZE - 1]), looked.is_first)
+    return [row for row in rows if row.id in ids]
 
 
 def _excerpts(rows: list[Conversation], text: str) -> dict[UUID, str]:
