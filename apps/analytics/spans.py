@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from apps.resilience.errors import InvalidInput
 
 GRANULARITIES = ("hour", "day", "week", "month")
-MAX_DAYS, MAX_DAYS_BY_HOUR = 400, 14
+MAX_DAYS, MAX_DAYS_BY_HOUR = 400, 7  # more hours than that are finer than a chart can show
 ONE_DAY = dt.timedelta(days=1)
 
 

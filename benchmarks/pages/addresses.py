@@ -46,7 +46,7 @@ NOT_PAGES = {
 }
 # The same page asked for more.
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "app/": ("?days=7", "?days=90", "?days=180", "?days=14&granularity=hour"),
+    "app/": ("?days=7", "?days=90", "?days=180", "?days=7&granularity=hour"),
     "app/overview/<str:key>/": ("?days=180&show=others", "?days=180"),
     "app/reports/": ("?days=180",),
     "app/conversations/": ("?text=parcel", "?text=nowhere", "?customer=c7&unanswered=on"),
