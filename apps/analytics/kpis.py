@@ -73,6 +73,13 @@ def compute(sums: Mapping[str, int], kpis: Iterable[Kpi] = KPIS) -> dict[str, Va
     return {kpi.key: _compute(kpi, sums) for kpi in kpis}
 
 
+def measures_of(kpis: Iterable[Kpi]) -> list[str]:
+    """Return the measures that KPIs are computed from."""
+    classes = [f"le{number:02d}" for number in range(len(EDGES_MS) + 1)]
+    names = {name for kpi in kpis for name in (*kpi.parts, *kpi.whole)}
+    return sorted(names | {f"{kpi.duration}:{name}" for kpi in kpis if kpi.duration for name in classes})
+
+
 def total(sums: Mapping[str, int], names: Iterable[str]) -> int:
     """Return what measures add up to."""
     return sum(sums.get(name, 0) for name in names)

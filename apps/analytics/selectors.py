@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from apps.analytics.days import day_of, day_start
 from apps.analytics.facts import BUCKET_S, bucket_start
-from apps.analytics.kpis import KPIS, Kpi, Value, compute, reasons
+from apps.analytics.kpis import KPIS, Kpi, Value, compute, measures_of, reasons
 from apps.analytics.models import ConversationFact, KpiBucket, KpiDay, ReportSchedule
-from apps.analytics.projection import shown_generation
+from apps.analytics.projection import Generation, shown_generation
 from apps.analytics.spans import ONE_DAY, Span, span_between, steps_of
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -29,6 +29,7 @@ SUMS = """
 SELECT width_bucket(starts_at, %(edges)s::timestamptz[]), measure, sum(amount)::bigint
 FROM {table} WHERE tenant_id = %(tenant_id)s AND generation = %(generation)s
   AND starts_at >= %({start})s AND starts_at < %({end})s
+  AND (%(measures)s::text[] IS NULL OR measure = ANY(%(measures)s::text[]))
 GROUP BY 1, 2
 """
 
@@ -67,15 +68,18 @@ def read_kpis(
     """Return the KPIs of the conversations that began in a span and the one before; `by_step` by step too."""
     steps, steps_before = steps_of(span, granularity), steps_of(span.before, granularity)
     until = _comparable_until(span, now or timezone.now())
-    by_edge = _sum_between(tenant, sorted({*steps_before, *steps, until}), span)
-    before = [sums for edge, sums in by_edge.items() if edge < until]
-    sums = _add(sums for edge, sums in by_edge.items() if edge >= span.start)
+    with in_tenant(tenant):
+        shown = shown_generation(tenant.id, lock=False)
+        totals = _sum_between(tenant, shown, sorted({span.before.start, until, span.start}), span)
+        edges = sorted({*steps_before, *steps, until})
+        by_edge = _sum_between(tenant, shown, edges, span, measures=measures_of(by_step))
+    sums = totals[span.start]
     return KpiReport(
         span=span,
         granularity=granularity,
         sums=sums,
         values=compute(sums),
-        before=compute(_add(before)),
+        before=compute(totals[span.before.start]),
         before_until=until,
         steps=[(edge, compute(by_edge[edge], by_step)) for edge in steps],
         steps_before=_steps_before(steps_before, by_edge, span.start, by_step),
@@ -85,7 +89,9 @@ def read_kpis(
 
 def sum_measures(*, tenant: TenantRef, span: Span) -> Sums:
     """Return the sums of a span."""
-    return _sum_between(tenant, [span.start], span)[span.start]
+    with in_tenant(tenant):
+        shown = shown_generation(tenant.id, lock=False)
+        return _sum_between(tenant, shown, [span.start], span)[span.start]
 
 
 def list_rows(
@@ -112,17 +118,24 @@ def is_report_wanted(*, tenant: TenantRef) -> bool:
         return ReportSchedule.objects.filter(enabled_at__isnull=False).exists()
 
 
-def _sum_between(tenant: TenantRef, edges: list[dt.datetime], span: Span) -> dict[dt.datetime, Sums]:
+def _sum_between(
+    tenant: TenantRef,
+    shown: Generation,
+    edges: list[dt.datetime],
+    span: Span,
+    *,
+    measures: list[str] | None = None,
+) -> dict[dt.datetime, Sums]:
     """Return the sums from each edge to the next, the last one's to the end of the span."""
     by_edge = {edge: Sums() for edge in edges}
-    with in_tenant(tenant), connection.cursor() as cursor:
-        generation = shown_generation(tenant.id, lock=False)
-        given: dict[str, Any] = {"edges": edges, "tenant_id": tenant.id, "generation": generation.number}
-        parts: list[str] = []
-        for model, start, end in _stretches(edges, span, generation.time_zone):
-            names = {"start": f"start_{len(parts)}", "end": f"end_{len(parts)}"}
-            given |= {names["start"]: start, names["end"]: end}
-            parts.append(SUMS.format(table=model._meta.db_table, **names))
+    given: dict[str, Any] = {"edges": edges, "tenant_id": tenant.id, "generation": shown.number}
+    given["measures"] = measures
+    parts: list[str] = []
+    for model, start, end in _stretches(edges, span, shown.time_zone):
+        names = {"start": f"start_{len(parts)}", "end": f"end_{len(parts)}"}
+        given |= {names["start"]: start, names["end"]: end}
+        parts.append(SUMS.format(table=model._meta.db_table, **names))
+    with connection.cursor() as cursor:
         cursor.execute("UNION ALL".join(parts), given)
         for number, name, amount in cursor.fetchall():
             by_edge[edges[number - 1]][name] += amount
@@ -166,10 +179,3 @@ def _steps_before(
         if edge < end:
             sums[edges[bisect_right(edges, edge) - 1]].update(found)
     return [(edge, compute(found, kpis)) for edge, found in sums.items()]
-
-
-def _add(parts: Iterable[Sums]) -> Sums:
-    added = Sums()
-    for part in parts:
-        added.update(part)
-    return added

@@ -28,7 +28,7 @@ from tests.pages import log_in
 MANY = 30
 YEAR, MONTH = dt.timedelta(days=365), dt.timedelta(days=31)
 QUERIES: dict[str, int] = {
-    "app/": 10,
+    "app/": 11,
     "app/api-keys/": 6,
     "app/api-keys/<str:key_id>/rotate/": 6,
     "app/audit/": 7,
