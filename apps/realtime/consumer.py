@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -44,18 +45,19 @@ class Session(Protocol):
     async def stop(self) -> None: ...
 
 
-class SocketConsumer:
+class SocketConsumer(ABC):
     """Serve sockets (ASGI); every socket of a process shares the hub."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
+    @abstractmethod
     async def _admit(self, scope: dict[str, Any]) -> Guest:
         """Return who connects; raises Refused."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _open_session(self, guest: Any, outbound: Outbound) -> Session:
-        raise NotImplementedError
+        """Return what is spoken with them."""
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
