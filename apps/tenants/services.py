@@ -17,11 +17,11 @@ from uuid_utils.compat import uuid7
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError, DomainError, InvalidInput, NotFoundError
 from apps.tenants import credentials, selectors
+from apps.tenants.client_address import request_address
 from apps.tenants.context import OWNER, in_tenant
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, Role, TenantRef, WidgetKeyView
 from apps.tenants.events import TenantProvisioned
 from apps.tenants.models import ApiKey, AuditEvent, Membership, Tenant, User, WidgetKey
-from apps.tenants.origin import request_address
 from apps.tenants.origins import clean_origins
 from apps.tenants.permissions import ALL, COARSE_SCOPES, ROLE_PERMISSIONS
 from apps.tenants.schemas import create_schema, drop_schema

@@ -35,7 +35,7 @@ PUBLIC = {"services", "selectors", "contracts", "events"}
 # The dashboard's door and its pages of lists are met in every app's pages.
 FOUNDATIONS = {
     "apps.tenants.context",
-    "apps.tenants.origin",
+    "apps.tenants.client_address",
     "apps.tenants.dashboard",
     "apps.tenants.orm",
     "apps.tenants.paging",

@@ -24,6 +24,8 @@ LOOKS = {
     "dark phone": ("dark", {"width": 360, "height": 740}),
 }
 OPEN_PAGES = ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/accounts/nowhere/"]
+# A page learns of a new size in the frame that draws it; the second frame begins after that.
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 NOT_FOUND = "the server responded with a status of 404"
 
 
@@ -68,6 +70,7 @@ def look_at(page: Page, product: Product, paths: list[str], *, reload: bool = Fa
             wear(page, look)
             if reload and look != "light":
                 page.reload()
+                page.evaluate(DRAWN)
             wrong += [f"{look}: {line}" for line in shortcomings(page, path, answer, heard)]
     return wrong
 
@@ -76,6 +79,7 @@ def wear(page: Page, look: str) -> None:
     color_scheme, size = LOOKS[look]
     page.emulate_media(color_scheme=color_scheme)
     page.set_viewport_size(size)
+    page.evaluate(DRAWN)
 
 
 def test_a_strangers_pages(browser: Browser, product: Product):

@@ -12,7 +12,7 @@ from apps.events.tracing import continue_trace
 from apps.gateway.credentials import client_ip
 from apps.gateway.metrics import REQUEST_DURATION
 from apps.gateway.middleware import GetResponse
-from apps.tenants.origin import coming_from
+from apps.tenants.client_address import coming_from
 
 log = structlog.get_logger(__name__)
 

@@ -95,16 +95,21 @@
     }
   }
 
-  // What scrolls sideways must be reachable by keyboard, also once a phone is turned.
+  // What scrolls sideways must be reachable by keyboard, also once a phone is turned or a row gets longer.
+  const SCROLLS = ".table-wrap, pre";
   const widths = new ResizeObserver((entries) => {
-    for (const { target } of entries) {
-      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
-      else target.removeAttribute("tabindex");
+    for (const box of new Set(entries.map(({ target }) => target.closest(SCROLLS)))) {
+      if (!box) continue; // swapped out before its size was told
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
     }
   });
 
   function makeScrollable(scope) {
-    for (const wrap of scope.querySelectorAll(".table-wrap, pre")) widths.observe(wrap);
+    for (const box of scope.querySelectorAll(SCROLLS)) {
+      widths.observe(box);
+      for (const content of box.children) widths.observe(content);
+    }
   }
 
   function prepare(scope) {
