@@ -40,7 +40,8 @@ def use_database(name: str) -> None:
 
 def clone_database(name: str, template: str = TEMPLATE) -> None:
     with superuser() as admin:
-        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER aiaas_owner')
+        # Copying files takes half as long as logging every block: nothing here has to survive a crash.
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY OWNER aiaas_owner')
         admin.execute(f'GRANT CONNECT ON DATABASE "{name}" TO aiaas_app, aiaas_platform')
 
 
