@@ -63,7 +63,8 @@ def said(tenant, conversation_id):
 
 def test_the_whole_of_it(client, server, acme, globex):
     models_are_the_published_workflows(client)
-    one_answer_with_sources(client, acme)
+    answer = one_answer_with_sources(client, acme)
+    assert answer.receipt["workflow"] == MODEL
     a_stream_tells_the_same(client, acme)
     the_same_user_goes_on(client, acme)
     a_repeated_request_is_one_question(client, acme)
@@ -82,7 +83,6 @@ def one_answer_with_sources(client, acme):
     assert answer.choices[0].finish_reason == "stop"
     assert answer.sources[0]["title"] == "Returns"
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
-    assert answer.receipt["workflow"] == MODEL
     assert said(acme, answer.conversation_id) == [
         ("customer", QUESTION[0]["content"]),
         ("ai", answer.choices[0].message.content),

@@ -88,8 +88,10 @@ def test_a_restart_takes_the_old_workers_with_it(supervisor: Supervisor, make_ch
     os.kill(child.pid, signal.SIGKILL)
 
     wait_for(lambda: supervisor.tend() or child.restart_is_planned)
-
     wait_for(lambda: not runs(worker))
+
+    assert child.restart_is_planned
+    assert not runs(worker)
 
 
 def test_a_child_without_a_heartbeat_is_started_again(

@@ -65,7 +65,8 @@ def wait_until(condition) -> None:
 
 def test_a_hint_goes_out_from_any_thread(layer, sender):
     sender.send("group", {"type": "message.hint", "seq": 1})
-    wait_until(lambda: layer.sent == [("group", {"type": "message.hint", "seq": 1})])
+    wait_until(lambda: layer.sent)
+    assert layer.sent == [("group", {"type": "message.hint", "seq": 1})]
 
 
 def test_a_sender_works_again_after_it_was_closed(layer, sender):
@@ -73,6 +74,7 @@ def test_a_sender_works_again_after_it_was_closed(layer, sender):
     sender.close()
     sender.send("group", {"seq": 2})
     wait_until(lambda: ("group", {"seq": 2}) in layer.sent)
+    assert layer.sent[-1] == ("group", {"seq": 2})
 
 
 def test_an_outage_is_told_once_and_costs_the_writer_nothing(layer, sender, monkeypatch):

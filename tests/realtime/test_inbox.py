@@ -173,16 +173,17 @@ async def test_colleagues_see_each_other(work, acme, monkeypatch):
     await ann.view(conversation_id)
     await bea.view(conversation_id)
 
-    async def people(page, wanted):
+    async def sees(page, wanted) -> bool:
         while (await page.hear("presence"))["people"] != wanted:
             pass
+        return True
 
-    await people(ann, [{"name": "Bea", "is_typing": False}])
-    await people(bea, [{"name": "Ann", "is_typing": False}])
+    assert await sees(ann, [{"name": "Bea", "is_typing": False}])
+    assert await sees(bea, [{"name": "Ann", "is_typing": False}])
     await bea.send("typing", to="team")
-    await people(ann, [{"name": "Bea", "is_typing": True}])
+    assert await sees(ann, [{"name": "Bea", "is_typing": True}])
     await bea.send("view", conversation_id=None)
-    await people(ann, [])
+    assert await sees(ann, [])
 
 
 async def test_who_is_gone_is_forgotten(work, acme, monkeypatch):
