@@ -3,8 +3,11 @@ from typing import Any
 
 import pytest
 
+from apps.gateway import limits
 from apps.orchestration.definitions import services as definitions
 from apps.orchestration.definitions.contracts import VersionView
+from apps.orchestration.tools import http
+from apps.resilience.breaker import LocalBreakerStore
 from apps.tenants.contracts import TenantRef
 from tests.orchestration.sink import Sink
 
@@ -57,3 +60,17 @@ def sink(settings: Any) -> Iterator[Sink]:
     with Sink.open() as opened:
         settings.HTTP_TOOL_ALLOWED_HOSTS = [opened.address]
         yield opened
+
+
+@pytest.fixture
+def closed_breakers() -> None:
+    """Forget what earlier tests' services have failed."""
+    object.__setattr__(http.GUARD, "store", LocalBreakerStore())
+
+
+@pytest.fixture
+def fresh_limits(valkey: object) -> None:
+    """Remember nothing of plans, quotas and buckets."""
+    limits.limiter.cache_clear()
+    limits.PLAN_RATES.forget()
+    limits.QUOTAS.forget()

@@ -19,6 +19,8 @@ from apps.orchestration.models import AgentRun
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
+WRONG_SECRET = "whsec_" + "QUJD" * 8
+ORDER = {"order_number": "77", "anything": {"else": True}}
 IMPORT_ORDERS = """
 name: "%s"
 version: "1"

@@ -12,13 +12,10 @@ from apps.events.models import OutboxEvent
 from apps.orchestration import services
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.models import AgentRun
-from apps.orchestration.tools import http
-from apps.resilience.breaker import LocalBreakerStore
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.selectors import list_audit_events
-from tests.orchestration.test_api import client_of
-from tests.orchestration.test_execution import (
+from tests.orchestration.engine import (
     Crash,
     assert_history_is_whole,
     calls,
@@ -31,14 +28,10 @@ from tests.orchestration.test_execution import (
     states,
     undo,
 )
+from tests.orchestration.test_api import client_of
 from tests.pages import log_in
 
-pytestmark = pytest.mark.usefixtures("no_hints", "valkey")
-
-
-@pytest.fixture(autouse=True)
-def _closed_breakers():
-    object.__setattr__(http.GUARD, "store", LocalBreakerStore())
+pytestmark = pytest.mark.usefixtures("no_hints", "valkey", "closed_breakers")
 
 
 def completed(tenant, sink, publish, undone=("a", "c")):

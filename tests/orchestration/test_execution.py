@@ -1,88 +1,33 @@
-"""The engine on the real database: fences, intents, sleeps, compensation, and a crash at every point."""
+"""The engine on the real database: intents, retries, sleeps, compensation, cancelling."""
 
 import datetime as dt
 from contextlib import contextmanager
 
 import pytest
-from django.db.models import F
-from django.db.models.functions import Now
 
 from apps.crm import selectors as crm_selectors
 from apps.crm import services as crm
 from apps.events.models import OutboxEvent
 from apps.orchestration import selectors, services
-from apps.orchestration.contracts import RunStatus, StepStatus
+from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions import services as definitions
 from apps.orchestration.definitions.selectors import get_definition
-from apps.orchestration.engine import execution
-from apps.orchestration.engine.journal import Journal, read_facts
-from apps.orchestration.engine.state import fold
-from apps.orchestration.models import AgentRun, RunEvent
-from apps.orchestration.tools import http
-from apps.resilience.breaker import LocalBreakerStore
+from apps.orchestration.engine.journal import Journal
 from apps.tenants.context import in_tenant
+from tests.orchestration.engine import (
+    CALL,
+    assert_history_is_whole,
+    calls,
+    expire,
+    kinds,
+    paths,
+    show,
+    start,
+    states,
+    undo,
+)
 
-pytestmark = pytest.mark.usefixtures("no_hints")
-CALL = """
-  - id: "{id}"
-    type: "tool"
-    tool: "http_request"
-    config: {{method: "POST", url: "{url}/{id}"}}
-    retry: {{max_attempts: {attempts}, initial_delay_s: {delay}, backoff_factor: 1}}"""
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-@pytest.fixture(autouse=True)
-def _closed_breakers():
-    object.__setattr__(http.GUARD, "store", LocalBreakerStore())
-
-
-def calls(sink, *names, attempts=2, delay=0.01):
-    return "\n".join(CALL.format(id=name, url=sink.url, attempts=attempts, delay=delay) for name in names)
-
-
-def undo(sink, *names):
-    lines = [
-        f'  - {{step: "{n}", action: "http_request", config: {{method: "POST", url: "{sink.url}/undo-{n}"}}}}'
-        for n in names
-    ]
-    return "\n".join(["compensation:", *lines])
-
-
-def start(tenant, name="w", **given):
-    return services.start_run(tenant=tenant, workflow_name=name, input=given).id
-
-
-def show(tenant, run_id):
-    return selectors.get_run(tenant=tenant, run_id=run_id)
-
-
-def states(tenant, run_id):
-    return {step.id: step.state.value for step in show(tenant, run_id).steps}
-
-
-def expire(tenant, run_id):
-    with in_tenant(tenant):
-        AgentRun.objects.filter(id=run_id, due_at__isnull=False).update(due_at=Now())
-
-
-def kinds(tenant, run_id):
-    return [event.kind for event in selectors.list_run_events(tenant=tenant, run_id=run_id)]
-
-
-def paths(sink):
-    return [request["path"].strip("/") for request in sink.requests]
-
-
-def assert_history_is_whole(tenant, run_id):
-    with in_tenant(tenant):
-        run = AgentRun.objects.get(id=run_id)
-        seqs = list(RunEvent.objects.filter(run_id=run_id).order_by("seq").values_list("seq", flat=True))
-        assert seqs == list(range(1, run.version + 1))
-        assert fold(read_facts(run)).status.value == run.status
+pytestmark = pytest.mark.usefixtures("no_hints", "closed_breakers")
 
 
 def test_each_effect_gets_an_intent_first_and_a_key_of_its_own(acme, sink, publish) -> None:
@@ -252,136 +197,6 @@ def test_a_sleeping_run_is_cancelled_at_once(acme, sink, publish) -> None:
     assert services.cancel_run(tenant=acme, run_id=run_id).is_cancelling
     assert services.execute_run(tenant=acme, run_id=run_id), "it is due now"
     assert show(acme, run_id).status is RunStatus.CANCELLED
-
-
-# Every point at which a process may die, as (what dies, how often it is passed before).
-POINTS = [
-    ("claim", 0), ("intent", 0), ("effect", 0), ("result", 0), ("intent", 1), ("effect", 1), ("result", 1),
-    ("effect", 2), ("intent", 3), ("effect", 3), ("result", 3), ("result", 4), ("end", 0),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("point", "passes"), POINTS)
-def test_a_crash_at_any_point_loses_nothing_and_repeats_no_effect(
-    acme, sink, publish, monkeypatch, point, passes
-) -> None:
-    sink.answer = lambda path, number: 422 if path == "/c" else 200
-    publish(acme, calls(sink, "a", "b", "c"), undo(sink, "a", "b"))
-    run_id = start(acme)
-    with dying_at(monkeypatch, point, passes), pytest.raises(Crash):
-        services.execute_run(tenant=acme, run_id=run_id)
-    assert not services.execute_run(tenant=acme, run_id=run_id) or point == "end", "its lease holds"
-    for _ in range(3):
-        expire(acme, run_id)
-        services.execute_run(tenant=acme, run_id=run_id)
-
-    assert show(acme, run_id).status is RunStatus.COMPENSATED
-    once = list(dict.fromkeys(paths(sink)))
-    assert once == ["a", "b", "c", "undo-b", "undo-a"]
-    assert len(sink.counts()) == 5, "a repeated request has the key of the first: the receiver does it once"
-    assert len(sink.requests) <= 6, "only what was under way is repeated"
-    assert_history_is_whole(acme, run_id)
-
-
-@contextmanager
-def dying_at(monkeypatch, point, passes):
-    """Make the process die at a point of the engine that it has passed so many times before."""
-    left = [passes]
-
-    def die_here(at: str) -> None:
-        if at == point:
-            left[0] -= 1
-            if left[0] == -1:
-                raise Crash
-
-    attempt, commit, finish = execution.Execution._attempt, Journal.commit, execution.finish
-
-    def attempt_or_die(self, tool, effect, action, *rest):
-        def act(context):
-            output = action(context)
-            die_here("effect")
-            return output
-
-        attempt(self, tool, effect, act, *rest)
-        die_here("result")
-
-    @contextmanager
-    def commit_or_die(self, **changes):
-        with commit(self, **changes) as fields:
-            yield fields
-        die_here("intent")
-
-    def run_or_die(self):
-        die_here("claim")
-        return ORIGINAL_RUN(self)
-
-    def finish_or_die(*args):
-        with die_after_everything(die_here):
-            finish(*args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(execution.Execution, "_attempt", attempt_or_die)
-        patched.setattr(Journal, "commit", commit_or_die)
-        patched.setattr(execution.Execution, "run", run_or_die)
-        patched.setattr(execution, "finish", finish_or_die)
-        yield
-
-
-ORIGINAL_RUN = execution.Execution.run
-
-
-class die_after_everything:  # noqa: N801
-    def __init__(self, die) -> None:
-        self.die = die
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error) -> None:
-        self.die("end")
-
-
-def test_a_stale_executor_writes_nothing_and_stops_silently(acme, sink, publish) -> None:
-    publish(acme, calls(sink, "a", "b"))
-    run_id = start(acme)
-    claim = services._claim(acme, run_id)
-    expire(acme, run_id)
-    services.execute_run(tenant=acme, run_id=run_id)
-    before = kinds(acme, run_id)
-    services._execute(acme, claim, None)
-    assert kinds(acme, run_id) == before
-    assert len(sink.requests) == 2
-
-
-def test_an_effect_of_our_own_is_undone_with_the_lost_lease(acme) -> None:
-    crm.create_order(tenant=acme, number="1042", total_cents=4200, customer_email="ann@example.com")
-    run_id = start(acme, "order_cancellation", order_number="1042")
-    claim = services._claim(acme, run_id)
-    with in_tenant(acme):
-        AgentRun.objects.filter(id=run_id).update(lease_epoch=F("lease_epoch") + 1)
-    services._execute(acme, claim, None)
-    assert crm_selectors.find_order(tenant=acme, number="1042").status == "placed"
-    assert kinds(acme, run_id) == ["run_started"]
-
-
-def test_a_suspended_executor_begins_no_effect_after_its_lease(acme, sink, publish) -> None:
-    publish(acme, calls(sink, "a"))
-    run_id = start(acme)
-    claim = services._claim(acme, run_id)
-    claim.lease.renewed_at -= 16
-    services._execute(acme, claim, None)
-    assert sink.requests == []
-
-
-def test_a_run_that_kills_its_workers_is_given_up(acme, sink, publish) -> None:
-    publish(acme, calls(sink, "a", "b"), undo(sink, "a"))
-    run_id = start(acme)
-    with in_tenant(acme):
-        AgentRun.objects.filter(id=run_id).update(claims=5)
-    services.execute_run(tenant=acme, run_id=run_id)
-    run = show(acme, run_id)
-    assert (run.status, run.steps[0].state) == (RunStatus.FAILED, StepStatus.FAILED)
-    assert "again and again" in run.error
-    assert sink.requests == []
 
 
 def test_a_run_keeps_the_version_it_began_with(acme, sink, publish) -> None:

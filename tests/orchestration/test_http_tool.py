@@ -5,19 +5,14 @@ import pytest
 
 from apps.orchestration.steps.context import StepContext, StepFailed
 from apps.orchestration.tools import http
-from apps.resilience.breaker import LocalBreakerStore
 from apps.tenants.contracts import TenantRef
 
+pytestmark = pytest.mark.usefixtures("closed_breakers")
 ACME = TenantRef(uuid4(), "acme", "t_acme")
 
 
 def context(**arguments) -> StepContext:
     return StepContext(ACME, uuid4(), "s", "key-1", {}, {"method": "POST", **arguments})
-
-
-@pytest.fixture(autouse=True)
-def _closed_breakers():
-    object.__setattr__(http.GUARD, "store", LocalBreakerStore())
 
 
 def resolve_to(monkeypatch, *addresses: str) -> None:

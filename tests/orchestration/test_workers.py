@@ -11,19 +11,11 @@ from apps.orchestration import selectors, services
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.engine import leases
 from apps.orchestration.models import AgentRun
-from apps.resilience.breaker import LocalBreakerStore
 from apps.tenants.context import in_platform, in_tenant
-from tests.orchestration.test_execution import calls, expire, kinds
+from tests.orchestration.engine import calls, expire, kinds
 from workers.sweeper import Sweeper
 
-pytestmark = pytest.mark.usefixtures("live_db", "no_hints")
-
-
-@pytest.fixture(autouse=True)
-def _closed_breakers():
-    from apps.orchestration.tools import http
-
-    object.__setattr__(http.GUARD, "store", LocalBreakerStore())
+pytestmark = pytest.mark.usefixtures("live_db", "no_hints", "closed_breakers")
 
 
 def start(tenant, count=1):

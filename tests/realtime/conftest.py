@@ -14,8 +14,9 @@ from apps.realtime.consumer import ChatConsumer
 from apps.realtime.hints import sender
 from apps.realtime.hub import Hub
 from apps.realtime.threads import in_thread
+from apps.realtime.widget_settings.services import update_widget_settings
 from apps.tenants.contracts import TenantRef, WidgetKeyView
-from apps.tenants.selectors import get_widget_key
+from apps.tenants.selectors import forget_all, get_widget_key
 
 Frame = dict[str, Any]
 
@@ -99,3 +100,18 @@ async def browse(hub: Hub, widget: WidgetKeyView, valkey: object) -> AsyncIterat
     for browser in browsers:
         await browser.leave()
     await in_thread(sender.close)
+
+
+@pytest.fixture
+def settle(widget, acme):
+    """Set the widget of the socket's company."""
+
+    async def settle(**changes: object) -> None:
+        key = await in_thread(get_widget_key, tenant=acme)
+        await in_thread(
+            update_widget_settings,
+            tenant=acme, key=key.key, version=key.version, actor="test", changes=changes,
+        )  # fmt: skip
+        forget_all()
+
+    return settle
