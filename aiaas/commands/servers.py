@@ -39,7 +39,6 @@ NOWHERE = {
 }
 OWN_MIGRATIONS = {
     "migrate",
-    "migrate_all",
     "migrate_schemas",
     "prepare",
     "showmigrations",
@@ -121,4 +120,4 @@ def _migrate() -> None:
     import django
 
     django.setup()
-    call_command("migrate_all", verbosity=0)
+    call_command("migrate_schemas", verbosity=0)

@@ -1,9 +1,13 @@
 """A schema made from the generated script is the schema that the migrations make."""
 
+from uuid import uuid4
+
 from django.db import connections, transaction
 
 from apps.tenants.context import OWNER
-from apps.tenants.schemas import create_schema, migrate_tenant_schema
+from apps.tenants.contracts import TenantRef
+from apps.tenants.migrating import Outcome, migrate_tenants
+from apps.tenants.schemas import create_schema
 
 COLUMNS = """
 SELECT table_name, column_name, data_type, is_nullable, column_default
@@ -42,12 +46,15 @@ def test_the_script_and_the_migrations_make_the_same_schema(live_db):
         create_schema("t_scripted")
     with connections[OWNER].cursor() as cursor:
         cursor.execute('CREATE SCHEMA "t_migrated"')
-    assert migrate_tenant_schema("t_migrated") > 0
+    fresh = TenantRef(uuid4(), "migrated", "t_migrated")
+    (outcome,) = migrate_tenants(tenants=[fresh], jobs=1)
+    assert outcome.applied > 0
+    assert outcome.error == ""
     scripted, migrated = describe("t_scripted"), describe("t_migrated")
     for what, rows in migrated.items():
         assert rows, what
         assert scripted[what] == rows, what
 
 
-def test_a_schema_made_from_the_script_needs_no_migration(live_db):
-    assert migrate_tenant_schema("t_acme") == 0
+def test_a_schema_made_from_the_script_needs_no_migration(live_db, acme):
+    assert list(migrate_tenants(tenants=[acme], jobs=1)) == [Outcome(acme, applied=0)]

@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, no_demo: bool, **options: object) -> None:
         """Run both steps, once each. The output is kept in a log: no secrets in it."""
         self.stdout.write("migrating")
-        call_command("migrate_all", stdout=self.stdout)
+        call_command("migrate_schemas", stdout=self.stdout)
         if not no_demo:
             seed_demo(self.stdout.write)
         write_private(settings.DATA_DIR / "logins.json", json.dumps([] if no_demo else list_logins()))
