@@ -8,7 +8,14 @@ REQUEST_DURATION = Histogram(
     ["service", "endpoint", "method"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
-RATE_LIMIT_REFUSED = Counter("rate_limit_refused_total", "Requests answered with 429")
+RATE_LIMIT_REFUSED = Counter(
+    "rate_limit_refused_total", "Requests answered with 429, by whose bucket was empty", ["scope"]
+)
+RATE_LIMIT_IS_LOCAL = Gauge(
+    "rate_limit_is_local",
+    "1 while a process counts requests for itself because Valkey is away",
+    multiprocess_mode="livemax",
+)
 RATE_LIMIT_FALLBACK = Counter(
     "rate_limit_fallback_total", "Requests limited by a process's own bucket because Valkey was away"
 )

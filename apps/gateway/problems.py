@@ -117,25 +117,26 @@ def server_error(request: HttpRequest) -> HttpResponse:
     problem = problem_of(exc) if exc is not None else None
     request_id = getattr(request, "request_id", "")
     unknown = Problem(500, detail=f"Something broke on our side. Tell support the request id {request_id}.")
-    return _respond_or_page(request, problem or unknown)
+    return respond_or_page(request, problem or unknown)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a path that leads nowhere."""
-    return _respond_or_page(request, Problem(404, detail="There is nothing at this address; see /api/docs/."))
+    return respond_or_page(request, Problem(404, detail="There is nothing at this address; see /api/docs/."))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that Django refused to parse."""
-    return _respond_or_page(request, problem_of(exception) or Problem(400))
+    return respond_or_page(request, problem_of(exception) or Problem(400))
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a refusal outside the DRF views."""
-    return _respond_or_page(request, problem_of(exception) or Problem(403))
+    return respond_or_page(request, problem_of(exception) or Problem(403))
 
 
-def _respond_or_page(request: HttpRequest, problem: Problem) -> HttpResponse:
+def respond_or_page(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """Render a problem for whoever asked: a program, htmx, a browser, or a plain client."""
     if request.path.startswith(API_PREFIXES):
         return respond(request, problem)
     if request.headers.get("HX-Request"):

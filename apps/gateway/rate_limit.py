@@ -5,14 +5,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from apps.gateway.metrics import RATE_LIMIT_FALLBACK, RATE_LIMIT_REFUSED
+from apps.gateway.metrics import RATE_LIMIT_FALLBACK, RATE_LIMIT_IS_LOCAL, RATE_LIMIT_REFUSED
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,7 @@ class Bucket:
     key: str
     per_minute: int
     burst: int
+    scope: str = "tenant"  # whose it is, for the refusal's words and the metric
 
     @property
     def refill_per_s(self) -> float:
@@ -44,6 +45,7 @@ class Decision:
     remaining: int
     retry_after_s: int
     reset_s: int
+    scope: str = "tenant"
 
 
 class RateLimiter:
@@ -52,14 +54,14 @@ class RateLimiter:
     def __init__(self, client: "Redis", clock: Callable[[], float] = time.monotonic) -> None:
         self._script = client.register_script(SCRIPT)
         self._clock = clock
-        self._probe_at = 0.0
+        self._probe_at, self._is_local = 0.0, False
         self._local = LocalBuckets(clock)
 
     def take(self, buckets: Sequence[Bucket]) -> Decision:
         """Return the decision; never raises because Valkey is away."""
         decision = self._take_shared(buckets) or self._take_local(buckets)
         if not decision.is_allowed:
-            RATE_LIMIT_REFUSED.inc()
+            RATE_LIMIT_REFUSED.labels(decision.scope).inc()
         return decision
 
     def _take_shared(self, buckets: Sequence[Bucket]) -> Decision | None:
@@ -69,17 +71,24 @@ class RateLimiter:
             figures = [figure for bucket in buckets for figure in (bucket.burst, bucket.refill_per_s)]
             answer = self._script(keys=[bucket.key for bucket in buckets], args=figures)
         except RedisError as exc:
-            self._probe_at = self._clock() + PROBE_AFTER_S
+            self._probe_at, self._is_local = self._clock() + PROBE_AFTER_S, True
+            RATE_LIMIT_IS_LOCAL.set(1)
             log.warning("rate_limit_valkey_away", error=type(exc).__name__)
             return None
+        if self._is_local:
+            self._is_local = False
+            RATE_LIMIT_IS_LOCAL.set(0)
+            log.info("rate_limit_valkey_back")
         rows = [answer[index : index + 3] for index in range(1, len(answer), 3)]
         return _decide(bool(answer[0]), buckets, rows)
 
     def _take_local(self, buckets: Sequence[Bucket]) -> Decision:
         RATE_LIMIT_FALLBACK.inc()
         strict = [
-            Bucket(
-                bucket.key, math.ceil(bucket.per_minute * LOCAL_SHARE), math.ceil(bucket.burst * LOCAL_SHARE)
+            replace(
+                bucket,
+                per_minute=math.ceil(bucket.per_minute * LOCAL_SHARE),
+                burst=math.ceil(bucket.burst * LOCAL_SHARE),
             )
             for bucket in buckets
         ]
@@ -130,4 +139,5 @@ def _decide(is_allowed: bool, buckets: Sequence[Bucket], rows: Sequence[Sequence
         remaining=remaining,
         retry_after_s=0 if is_allowed else max(1, math.ceil(wait_ms / 1000)),
         reset_s=math.ceil(full_ms / 1000),
+        scope=buckets[tightest].scope,
     )

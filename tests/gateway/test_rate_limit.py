@@ -1,9 +1,12 @@
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 import redis
 from django.conf import settings
+from django.test import RequestFactory
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -12,7 +15,9 @@ from prometheus_client import REGISTRY
 from apps.billing.models import Plan
 from apps.billing.services import subscribe_tenant
 from apps.gateway import limits
+from apps.gateway.buckets import buckets_of, group_address
 from apps.gateway.rate_limit import Bucket, LocalBuckets, RateLimiter
+from apps.tenants.contracts import Principal, PrincipalKind
 from tests.gateway.conftest import key_client
 
 
@@ -69,6 +74,45 @@ def test_many_threads_share_one_bucket_exactly(valkey):
     for thread in threads:
         thread.join()
     assert (len(passed), sum(passed)) == (160, 100)
+
+
+def test_four_processes_that_hammer_one_bucket_of_100_a_minute_pass_100_times(valkey):
+    command = [sys.executable, "-m", "tests.gateway.hammer", settings.REDIS_URL, "rate:{t}", "60"]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=settings.ROOT)
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    begin = server_time(valkey)
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    passed = [int(process.communicate()[0]) for process in processes]
+    refilled = int((server_time(valkey) - begin) * 100 / 60)  # none, unless the machine is very slow
+    assert 100 <= sum(passed) <= 100 + refilled
+    assert sum(passed) < 240
+
+
+def server_time(valkey) -> float:
+    seconds, micros = valkey.time()
+    return seconds + micros / 1e6
+
+
+@pytest.mark.parametrize(
+    ("address", "group"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::99", "2001:db8:1:2::"),
+        ("2001:db8:1:3::99", "2001:db8:1:3::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("nonsense", "unknown"),
+    ],
+)
+def test_an_ipv6_customer_is_one_address(address, group):
+    assert group_address(address) == group
 
 
 def test_keys_expire_once_they_are_full(valkey):
@@ -182,3 +226,57 @@ def test_a_request_id_is_kept_or_made(api, given_id):
 @pytest.mark.parametrize("bad", ["a b", "x" * 200, "é", "a\tb"])
 def test_a_bad_request_id_is_replaced(api, bad):
     assert api.get("/api/v1/me", headers={"X-Request-ID": bad})["X-Request-ID"] != bad
+
+
+def codes(*answers) -> list[int]:
+    return [answer.status_code for answer in answers]
+
+
+def test_an_address_has_a_limit_within_a_tenant(acme, globex, settings):
+    settings.ADDRESS_PER_MINUTE = 2
+    first, second, theirs = key_client(acme), key_client(acme), key_client(globex)
+    assert codes(*(client.get("/api/v1/me") for client in (first, second, first))) == [200, 200, 429]
+    assert theirs.get("/api/v1/me").status_code == 200
+    settings.TRUSTED_PROXY_COUNT = 1
+    elsewhere = {"X-Forwarded-For": "198.51.100.7, 2001:db8:5::1"}
+    neighbour = {"X-Forwarded-For": "198.51.100.8, 2001:db8:5::ffff"}
+    answers = [first.get("/api/v1/me", headers=headers) for headers in (elsewhere, neighbour, elsewhere)]
+    assert codes(*answers) == [200, 200, 429]
+    assert "from one address" in answers[-1].json()["detail"]
+
+
+def test_each_person_has_a_bucket_in_their_tenant(acme, settings):
+    settings.USER_PER_MINUTE = 30
+    request = RequestFactory().get("/api/v1/me")
+    request.principal = Principal(kind=PrincipalKind.USER, id="ada", tenant=acme)
+    buckets = {bucket.scope: bucket for bucket in buckets_of(request)}
+    assert buckets.keys() == {"tenant", "user", "address"}
+    assert buckets["user"].per_minute == 30
+    assert all(f"{{{acme.id}}}" in bucket.key for bucket in buckets.values())
+    assert buckets["user"].key.endswith(":ada")
+
+
+def test_costly_endpoints_take_only_a_share_of_the_plan(acme):
+    Plan.objects.create(code="tiny", name="Tiny", requests_per_minute=8)
+    subscribe_tenant(tenant=acme, plan_code="tiny")
+    client = key_client(acme)
+    uploads = [client.post("/api/v1/documents", {}, content_type="application/json") for _ in range(3)]
+    assert codes(*uploads) == [400, 400, 429]
+    assert "costly" in uploads[-1].json()["detail"]
+    assert client.get("/api/v1/me").status_code == 200
+
+
+def test_the_log_in_page_is_slowed_down_by_address(stranger, db, settings):
+    settings.LOGINS_PER_MINUTE = 2
+    guesses = [stranger.post("/accounts/login/", {"login": "a@b.example", "password": "x"}) for _ in range(3)]
+    assert codes(*guesses)[2] == 429
+    assert 429 not in codes(*guesses[:2])
+    assert int(guesses[2]["Retry-After"]) >= 1
+    assert stranger.get("/accounts/login/").status_code == 200
+
+
+def test_refusals_say_whose_bucket_was_empty(acme):
+    limited = key_client(acme, rate_limits={"requests_per_minute": 1})
+    before = REGISTRY.get_sample_value("rate_limit_refused_total", {"scope": "key"}) or 0
+    assert codes(limited.get("/api/v1/me"), limited.get("/api/v1/me")) == [200, 429]
+    assert REGISTRY.get_sample_value("rate_limit_refused_total", {"scope": "key"}) == before + 1
