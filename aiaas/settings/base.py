@@ -189,8 +189,9 @@ DELTA_SINKS = [
     "apps.gateway.openai.deltas.LocalDeltas",
 ]
 GROUP_SENDER = "apps.realtime.hints.sender"
-# host:port pairs of private networks that the http_request tool may call all the same.
-HTTP_TOOL_ALLOWED_HOSTS: list[str] = env.list("HTTP_TOOL_ALLOWED_HOSTS", default=[])
+# What tools, webhooks and fetched pages may call beyond public addresses: host, host:port, IP or CIDR.
+OUTBOUND_ALLOW: list[str] = env.list("OUTBOUND_ALLOW", default=[])
+OUTBOUND_PORTS = [int(port) for port in env.list("OUTBOUND_PORTS", default=["80", "443"])]
 
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")
@@ -201,8 +202,6 @@ EMBEDDER_THREADS = env.int("EMBEDDER_THREADS", default=1)
 # US dollars for a million tokens, [prompt, completion], by model: added to the price book in apps/inference.
 MODEL_PRICES: dict[str, tuple[str, str]] = env.json("MODEL_PRICES", default={})
 DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", default=20 * 1024 * 1024)
-# Private "host:port" addresses that documents may be fetched from: for demonstrations and tests.
-INGESTION_ALLOWED_HOSTS: list[str] = env.list("INGESTION_ALLOWED_HOSTS", default=[])
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 
 REST_FRAMEWORK = {

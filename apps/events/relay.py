@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import socket
+import platform
 import time
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ class Relay:
 
     def __init__(self, broker: Broker, *, name: str = "") -> None:
         self.broker = broker
-        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self.name = name or f"{platform.node()}:{os.getpid()}"
         self.shards: list[int] = []
         self._database = DatabaseThread("relay")
         self._leased_at = self._inspected_at = float("-inf")

@@ -141,3 +141,24 @@ def test_only_settings_read_the_environment():
     reads = re.compile(r"os\.environ(\[|\.get\()|os\.getenv")
     outside = [str(path.relative_to(ROOT)) for path in CODE if reads.search(path.read_text())]
     assert [path for path in outside if not path.startswith(before)] == []
+
+
+# Who opens connections: the guard that tenants' addresses pass, adapters of vendors whose address the
+# installation sets, and what runs or asks about our own servers.
+DIALS = re.compile(
+    r"^\s*(?:import|from)\s+(aiohttp|ftplib|http\.client|httpcore|httpx|imaplib|poplib|requests|smtplib|socket"
+    r"|telnetlib|urllib3|urllib\.request|websockets?)\b|from urllib import request",
+    re.MULTILINE,
+)
+MAY_DIAL = re.compile(
+    r"apps/resilience/outbound/|apps/\w+/adapters/|aiaas/(embedded|supervisor)/"
+    r"|aiaas/observability/pulse\.py|apps/gateway/health\.py"
+)
+
+
+def test_calls_to_the_outside_pass_the_guard():
+    dialling = [str(path.relative_to(ROOT)) for path in CODE if DIALS.search(path.read_text())]
+    assert [path for path in dialling if not MAY_DIAL.match(path)] == [], "use apps.resilience.outbound"
+    assert [path for path in dialling if path.startswith("apps/resilience/outbound/")], (
+        "the search finds something"
+    )

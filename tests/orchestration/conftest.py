@@ -58,7 +58,7 @@ def no_hints(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def sink(settings: Any) -> Iterator[Sink]:
     """An HTTP service on loopback that the http_request tool may call."""
     with Sink.open() as opened:
-        settings.HTTP_TOOL_ALLOWED_HOSTS = [opened.address]
+        settings.OUTBOUND_ALLOW = [opened.address]
         yield opened
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import socket
+import platform
 import threading
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 def owner_name() -> str:
     """Name this thread of this process, for people who read the table."""
-    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"[:80]
+    return f"{platform.node()}:{os.getpid()}:{threading.get_native_id()}"[:80]
 
 
 def seconds_from_now(seconds: float) -> models.ExpressionWrapper:
