@@ -31,7 +31,7 @@ MAX_DEPTH = 8
 
 _JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
 _CREDENTIAL = re.compile(r"\b(bearer|api-key|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
-_KEY = re.compile(r"\b(?:ak|sk|pk|rk|whsec|wk)[_-][\w-]{8,}")
+_KEY = re.compile(r"\b(?:(?:ak|sk|pk|rk|wk)[_-][\w-]{8,}|whsec_[\w+/=-]{4,})")
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+@")
 _EMAIL = re.compile(r"[\w.%+'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}")
 _CARD = re.compile(

@@ -13,6 +13,8 @@ read_dotenv()
 
 SECRET_KEY = env.str("SECRET_KEY")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
+# The first one seals tenants' secrets, all of them open; SECRET_KEY and its fallbacks come after them.
+SECRETS_KEYS: list[str] = env.list("SECRETS_KEYS", default=[])
 DEBUG = False
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://localhost:8000")

@@ -62,7 +62,7 @@ class IssuedKey:
     """Carry a new API key; `token` is shown once and stored nowhere."""
 
     key_id: str
-    token: str
+    token: str = field(repr=False)
     name: str
     scopes: tuple[str, ...]
 
@@ -72,8 +72,8 @@ class WidgetKeyView:
     tenant: TenantRef
     key: str
     allowed_origins: tuple[str, ...]
-    identity_secret: str
-    previous_secret: str = ""  # while it still signs
+    identity_secret: str = field(repr=False)
+    previous_secret: str = field(default="", repr=False)  # while it still signs
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: int = 0
     time_zone: str = "UTC"  # in which the tenant's days begin

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from apps.tenants.context import OWNER
 from apps.tenants.contracts import Role, TenantRef
+from apps.tenants.orm import SealedTextField
 
 
 class Tenant(TenantMixin):
@@ -131,10 +132,10 @@ class WidgetKey(models.Model):
     settings = models.JSONField(default=dict, blank=True)
     version = models.PositiveIntegerField(default=0)
     changed_by = models.CharField(max_length=100, blank=True)
-    identity_secret = models.TextField(editable=False)  # encrypted, see apps.tenants.secrets
+    identity_secret = SealedTextField()
     secret_version = models.PositiveIntegerField(default=0)
     secret_shown_at = models.DateTimeField(null=True, blank=True)
-    previous_secret = models.TextField(editable=False, blank=True)  # signs until it ends, after a rotation
+    previous_secret = SealedTextField(blank=True)  # signs until it ends, after a rotation
     previous_secret_ends_at = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField(default=True)
     embedded_at = models.DateTimeField(null=True, blank=True)  # first seen on a page that is not ours

@@ -8,6 +8,7 @@ from django.db.models import Func
 from uuid_utils.compat import uuid7
 
 from apps.tenants.db.roles import APP_ROLE, PLATFORM_ROLE, protect_sql
+from apps.tenants.secrets import is_sealed
 
 
 class CurrentTenant(Func):
@@ -30,6 +31,21 @@ class TenantModel(models.Model):
 
     class Meta:
         abstract = True
+
+
+class SealedTextField(models.TextField):  # type: ignore[type-arg]
+    """A tenant's secret as `apps.tenants.secrets.seal` made it; found by this class when keys are rotated.
+
+    What is not sealed is refused, so that no secret is ever stored as it is.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "editable": False})
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, str) and value and not is_sealed(value):
+            raise ValueError(f"{self.name} takes sealed secrets only")
+        return super().get_prep_value(value)
 
 
 class ProtectRows(RunSQL):

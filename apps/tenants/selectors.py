@@ -188,7 +188,7 @@ def view_widget_key(tenant: TenantRef, row: WidgetKey) -> WidgetKeyView:
         tenant=tenant,
         key=row.key,
         allowed_origins=tuple(row.allowed_origins),
-        identity_secret=unseal(row.identity_secret),
+        identity_secret=unseal(row.identity_secret, tenant.id),
         settings=row.settings,
         version=row.version,
         time_zone=row.tenant.time_zone,
@@ -229,12 +229,13 @@ def _ref(row: dict[str, Any]) -> TenantRef:
 
 
 def _resolved_widget(row: dict[str, Any]) -> WidgetKeyView:
+    former = row["previous_secret"]
     return WidgetKeyView(
         tenant=_ref(row),
         key=row["key"],
         allowed_origins=tuple(_json(row["allowed_origins"])),
-        identity_secret=unseal(row["identity_secret"]),
-        previous_secret=unseal(row["previous_secret"]) if row["previous_secret"] else "",
+        identity_secret=unseal(row["identity_secret"], row["tenant_id"]),
+        previous_secret=unseal(former, row["tenant_id"]) if former else "",
         settings=_json(row["settings"]),
         version=row["version"],
         time_zone=row["time_zone"],

@@ -186,8 +186,9 @@ def create_widget_key(
     """Issue a public widget key with the secret that signs its customers' identities; raises InvalidInput."""
     cleaned = _clean_widget_fields({"name": name, "allowed_origins": allowed_origins or []})
     key = f"wk_{random.token_hex(12)}"
+    sealed = seal(_new_identity_secret(), tenant.id)
     with in_tenant(tenant):
-        row = WidgetKey(key=key, tenant_id=tenant.id, identity_secret=seal(_new_identity_secret()), **cleaned)
+        row = WidgetKey(key=key, tenant_id=tenant.id, identity_secret=sealed, **cleaned)
         row.save(force_insert=True)
         record_audit(tenant=tenant, actor=actor, action="widget.created", target=key, data={"name": row.name})
         return selectors.view_widget_key(tenant, row)
@@ -247,7 +248,7 @@ def reveal_identity_secret(*, tenant: TenantRef, key: str, actor: str) -> str:
         row.secret_shown_at = timezone.now()
         row.save(update_fields=["secret_shown_at"])
         record_audit(tenant=tenant, actor=actor, action="widget.secret_shown", target=key)
-        return unseal(row.identity_secret)
+        return unseal(row.identity_secret, tenant.id)
 
 
 def rotate_identity_secret(
@@ -263,7 +264,7 @@ def rotate_identity_secret(
         if row.secret_version != secret_version:
             raise ConflictError("A new secret was made meanwhile; open the page again.")
         row.secret_version += 1
-        row.previous_secret, row.identity_secret = row.identity_secret, seal(secret)
+        row.previous_secret, row.identity_secret = row.identity_secret, seal(secret, tenant.id)
         row.previous_secret_ends_at = now + dt.timedelta(seconds=overlap_s)
         row.secret_shown_at = now
         row.save()

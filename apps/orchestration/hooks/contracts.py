@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -72,7 +72,7 @@ class IssuedSecret:
     """Carry a new signing secret; it is shown once and stored encrypted only."""
 
     endpoint: EndpointView
-    secret: str
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import time
-from functools import cache
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -42,6 +42,7 @@ NO_SUCH_DOOR = (
     "exact bytes of the body are signed as webhook-id.webhook-timestamp.body."
 )
 MAX_REASON_CHARS = 500
+NOBODY = UUID(int=0)
 PAUSED = "The endpoint is paused."
 BAD_SIGNATURE = "No signature fits the endpoint's secret and the body."
 OTHER_BODY = "Its body differs from the first delivery's; the first one counts."
@@ -58,11 +59,11 @@ def verify_delivery(*, tenant_slug: str, name: str, signed: SignedDelivery) -> S
     fault = signing.find_fault(signed, time.time())
     tenant = _find_tenant(tenant_slug)
     if tenant is None:
-        signing.is_signed(signed, _secrets_of(None))
+        signing.is_signed(signed, _secrets_of(NOBODY, None))
         raise DeliveryRefused(fault or NO_SUCH_DOOR)
     with in_tenant(tenant):
         endpoint = Endpoint.objects.filter(name=name).first()
-        fits = signing.is_signed(signed, _secrets_of(endpoint))
+        fits = signing.is_signed(signed, _secrets_of(tenant.id, endpoint))
         reason = fault or ("" if fits else BAD_SIGNATURE)
         reason = reason or (PAUSED if endpoint and not endpoint.is_active else "")
         if endpoint and not reason:
@@ -110,7 +111,7 @@ def send_test_delivery(
         if endpoint is None:
             raise NotFoundError("There is no such webhook endpoint.")
         record_audit(tenant=tenant, actor=actor, action="webhook.tested", target=endpoint.name)
-        secret = unseal(endpoint.secret)
+        secret = unseal(endpoint.secret, tenant.id)
     now, raw = str(int(time.time())), body.encode()
     signature = signing.sign(secret, webhook_id, now, raw)
     signed = SignedDelivery(webhook_id=webhook_id, timestamp=now, signature=signature, body=raw)
@@ -127,17 +128,17 @@ def _find_tenant(slug: str) -> TenantRef | None:
         return None
 
 
-@cache
-def _decoy() -> str:
-    return seal(signing.new_secret())
+@lru_cache(maxsize=1024)
+def _decoy(tenant_id: UUID) -> str:
+    return seal(signing.new_secret(), tenant_id)
 
 
-def _secrets_of(endpoint: Endpoint | None) -> list[str]:
+def _secrets_of(tenant_id: UUID, endpoint: Endpoint | None) -> list[str]:
     """Return two secrets, whatever there is: decoys cost the same work as what they stand for."""
-    sealed = [endpoint.secret if endpoint else _decoy(), _decoy()]
+    sealed = [endpoint.secret if endpoint else _decoy(tenant_id), _decoy(tenant_id)]
     if endpoint and endpoint.previous_until and endpoint.previous_until > timezone.now():
         sealed[1] = endpoint.previous_secret
-    return [unseal(one) for one in sealed]
+    return [unseal(one, tenant_id) for one in sealed]
 
 
 def _count_refusal(endpoint: Endpoint | None, signed: SignedDelivery, reason: str) -> None:

@@ -5,20 +5,20 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.orchestration.hooks.contracts import DeliveryStatus, EndpointView, HookAction
-from apps.tenants.orm import TenantModel
+from apps.tenants.orm import SealedTextField, TenantModel
 
 
 class Endpoint(TenantModel):
     """An address that takes signed deliveries; its name is the last part of the address.
 
-    The secrets are sealed; the previous one is accepted until `previous_until`.
+    The previous secret is accepted until `previous_until`.
     """
 
     name = models.CharField(max_length=63, unique=True)
     action = models.CharField(max_length=16, choices=[(a.value, a.value) for a in HookAction])
     is_active = models.BooleanField(default=True)
-    secret = models.TextField(editable=False)
-    previous_secret = models.TextField(blank=True, editable=False)
+    secret = SealedTextField()
+    previous_secret = SealedTextField(blank=True)
     previous_until = models.DateTimeField(null=True)
 
     def __str__(self) -> str:

@@ -200,7 +200,7 @@ curl -i {shlex.quote(address)} --data-binary "$BODY" -H "Content-Type: applicati
 
 def _show_secret(request: MemberRequest, issued: IssuedSecret, said: str) -> HttpResponse:
     # Between the POST and the page that shows it, encrypted: a reload must not make another secret.
-    kept = [str(request.tenant.id), str(issued.endpoint.id), seal(issued.secret)]
+    kept = [str(request.tenant.id), str(issued.endpoint.id), seal(issued.secret, request.tenant.id)]
     request.session[SESSION_SECRET] = kept
     notify(request, f"{said} {NEW_SECRET}")
     return redirect("webhook", issued.endpoint.id)
@@ -211,7 +211,7 @@ def _take_secret(request: MemberRequest, endpoint_id: UUID) -> str:
     if not kept or kept[:2] != [str(request.tenant.id), str(endpoint_id)]:
         return ""
     del request.session[SESSION_SECRET]
-    return unseal(kept[2])
+    return unseal(kept[2], request.tenant.id)
 
 
 urlpatterns = [

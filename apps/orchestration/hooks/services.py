@@ -46,7 +46,7 @@ def create_endpoint(*, tenant: TenantRef, name: str, action: str, actor: str) ->
         raise InvalidInput({"action": [f"Give one of {', '.join(HookAction)}."]})
     secret = signing.new_secret()
     with in_tenant(tenant):
-        endpoint = Endpoint(name=name, action=action, secret=seal(secret))
+        endpoint = Endpoint(name=name, action=action, secret=seal(secret, tenant.id))
         try:
             with transaction.atomic():
                 endpoint.save(force_insert=True)
@@ -68,7 +68,7 @@ def rotate_secret(*, tenant: TenantRef, endpoint_id: UUID, overlap_s: int, actor
         endpoint = _locked(endpoint_id)
         endpoint.previous_secret = endpoint.secret if overlap_s else ""
         endpoint.previous_until = timezone.now() + dt.timedelta(seconds=overlap_s) if overlap_s else None
-        endpoint.secret = seal(secret)
+        endpoint.secret = seal(secret, tenant.id)
         endpoint.save(update_fields=["secret", "previous_secret", "previous_until"])
         _audit(tenant, actor, "rotated", endpoint, overlap_s=overlap_s)
         return IssuedSecret(endpoint=endpoint.view(), secret=secret)

@@ -98,12 +98,12 @@ def _end_of(day: dt.date | None) -> dt.datetime | None:
 
 def _keep_token(request: MemberRequest, issued: IssuedKey) -> None:
     # Between the POST and the page that shows it, encrypted: a reload must not make another key.
-    request.session[SESSION_TOKEN] = [str(request.tenant.id), seal(issued.token)]
+    request.session[SESSION_TOKEN] = [str(request.tenant.id), seal(issued.token, request.tenant.id)]
 
 
 def _take_token(request: MemberRequest) -> str:
     tenant_id, sealed = request.session.pop(SESSION_TOKEN, ("", ""))
-    return unseal(sealed) if tenant_id == str(request.tenant.id) else ""
+    return unseal(sealed, request.tenant.id) if tenant_id == str(request.tenant.id) else ""
 
 
 def _state(key: ApiKey) -> str:
