@@ -22,6 +22,7 @@ from apps.ingestion.questions import group_questions
 from apps.orchestration import services as orchestration
 from apps.orchestration.hooks import services as hooks
 from apps.routing import services as routing
+from apps.tenants import notices
 from apps.tenants.selectors import get_tenant, list_active_tenants
 from workers.sweeper import Sweeper
 
@@ -81,6 +82,12 @@ def mail_escalations() -> None:
     _for_each([tenant.id for tenant in list_active_tenants()], conversations.mail_escalations)
 
 
+@shared_task(name="workers.tasks.mail_notices")
+def mail_notices() -> None:
+    """Mail owners what happened to their company."""
+    notices.mail_notices()
+
+
 @shared_task(name="workers.tasks.settle_silences")
 def settle_silences() -> None:
     """Count silent conversations as resolved, in every tenant."""
@@ -138,6 +145,7 @@ def purge() -> None:
     """Delete events that no stream would hold any more, and what nobody repeats or looks at any more."""
     outbox.purge_published()
     purge_records(older_than=IDEMPOTENCY_KEPT)
+    notices.purge_notices()
     for tenant in list_active_tenants():
         ingestion.purge_deleted_documents(tenant=tenant)
         hooks.purge_deliveries(tenant=tenant)

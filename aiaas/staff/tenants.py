@@ -58,7 +58,7 @@ class TenantAdmin(PlatformAdmin):
             )
         )
 
-    @display(description="Status", label={"active": "success", "suspended": "danger"})
+    @display(description="Status", label={"active": "success", "suspended": "danger", "closing": "warning"})
     def state(self, tenant: Tenant) -> str:
         return tenant.status
 

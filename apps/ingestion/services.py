@@ -25,6 +25,7 @@ from apps.ingestion.selectors import search_knowledge
 from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.selectors import is_active
 
 KEPT_AFTER_DELETION = dt.timedelta(days=1)
 HINT = "workers.tasks.process_document"
@@ -82,9 +83,10 @@ def search_and_tell(*, tenant: TenantRef, query: str, top_k: int) -> list[Search
 def process_document(*, tenant: TenantRef, document_id: UUID) -> DocumentStatus | None:
     """Make a document findable; None when there was nothing to do. Must not run inside a transaction.
 
-    Safe to repeat and to kill: passages are replaced in one transaction by whoever holds the lease.
+    Safe to repeat and to kill: passages are replaced in one transaction by whoever holds the lease. A
+    suspended tenant's documents wait.
     """
-    claim = claim_document(tenant=tenant, document_id=document_id)
+    claim = claim_document(tenant=tenant, document_id=document_id) if is_active(tenant) else None
     if claim is None:
         return None
     try:

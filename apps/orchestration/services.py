@@ -36,7 +36,7 @@ from apps.orchestration.steps.registry import load_actions
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
-from apps.tenants.selectors import get_tenant, require_active
+from apps.tenants.selectors import get_tenant, is_active, require_active
 from apps.tenants.services import record_audit
 
 __all__ = [
@@ -142,9 +142,10 @@ def create_run(
 def execute_run(*, tenant: TenantRef, run_id: UUID, stop_after_s: float | None = None) -> bool:
     """Claim a run and execute it until it rests; False when there was nothing to claim.
 
-    With `stop_after_s` the run is handed to a worker between two steps once that time is over.
+    With `stop_after_s` the run is handed to a worker between two steps once that time is over. A suspended
+    tenant's run stays due, and begins no further step; the sweep finds it when the tenant is resumed.
     """
-    claim = BIRTHS.take(run_id) or _claim(tenant, run_id)
+    claim = BIRTHS.take(run_id) or (_claim(tenant, run_id) if is_active(tenant) else None)
     if claim is None:
         return False
     try:
@@ -328,6 +329,7 @@ def _execute(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Non
             emit=_emitter(tenant, claim.run),
             stop_at=None if stop_after_s is None else time.monotonic() + stop_after_s,
             on_stop=lambda: _hint().send(tenant_id=tenant.id, run_id=claim.run.id),
+            may_go_on=partial(is_active, tenant),
         ).run()
 
 

@@ -160,6 +160,7 @@ def store_rating(*, standing: Standing, rating: Rating) -> None:
         raise FrameError("refused", "This widget asks for no rating.")
     if rating.comment and not settings.rating_comment:
         raise FrameError("invalid", "Rate without a comment here.", field="comment")
+    require_active(standing.visitor.tenant)
     conversation_services.rate_conversation(
         tenant=standing.visitor.tenant,
         conversation_id=standing.conversation_id,
@@ -182,6 +183,7 @@ def _is_quota_spent(tenant: TenantRef) -> bool:
 
 
 def _begin(tenant: TenantRef, identity: Identity | None) -> OpenChat:
+    require_active(tenant)
     visitor_id = uuid4().hex
     customer = (
         CustomerInput(name=identity.name, email=identity.email, external_id=identity.external_id)

@@ -11,7 +11,7 @@ from uuid import UUID
 class TenantRef:
     """Name a tenant: enough to enter its context.
 
-    `is_suspended` is what was known when the reference was made, half a minute ago at most.
+    `is_suspended` is what was known when the reference was made; `selectors.is_active` asks anew.
     """
 
     id: UUID

@@ -80,7 +80,7 @@ def _read(key_id: str) -> _Known | None:
             return None
         found = dict(zip([column.name for column in cursor.description], row, strict=True))
     ends = [moment for moment in (found["expires_at"], found["revoked_at"]) if moment is not None]
-    is_suspended = found["status"] == "suspended"
+    is_suspended = found["status"] != "active"
     tenant = TenantRef(found["tenant_id"], found["slug"], found["schema_name"], is_suspended)
     principal = Principal(
         kind=PrincipalKind.API_KEY,

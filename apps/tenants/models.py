@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.functions import Now
 from django_tenants.models import DomainMixin, TenantMixin
 from uuid_utils.compat import uuid7
 
@@ -20,6 +21,8 @@ class Tenant(TenantMixin):
     class Status(models.TextChoices):
         ACTIVE = "active"
         SUSPENDED = "suspended"
+        CLOSING = "closing"  # its deletion was asked for; it may still be cancelled
+        DELETED = "deleted"  # the row alone is left, so that nobody gets its address by accident
 
     auto_create_schema = False
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -40,7 +43,7 @@ class Tenant(TenantMixin):
 
     @property
     def ref(self) -> TenantRef:
-        return TenantRef(self.id, self.slug, self.schema_name, self.status == self.Status.SUSPENDED)
+        return TenantRef(self.id, self.slug, self.schema_name, self.status != self.Status.ACTIVE)
 
 
 class Domain(DomainMixin):
@@ -116,6 +119,38 @@ class ApiKey(models.Model):
     def is_usable(self, now: dt.datetime) -> bool:
         expired = self.expires_at is not None and self.expires_at <= now
         return not expired and (self.revoked_at is None or self.revoked_at > now)
+
+
+class Notice(models.Model):
+    """A mail to a company's owners, written with what it tells of, to those who are owners at that moment."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        SENDING = "sending"
+        SENT = "sent"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=100)  # the same notice again is written once
+    recipients = models.JSONField(default=list)
+    subject = models.CharField(max_length=200)
+    text = models.TextField()
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(db_default=Now())
+    cause = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="one_notice_per_key")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(status="waiting"), name="notice_due"),
+            models.Index(fields=["created_at"], name="notice_age"),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject
 
 
 class WidgetKey(models.Model):

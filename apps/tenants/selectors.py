@@ -20,15 +20,19 @@ from apps.tenants.secrets import unseal
 
 SILENCE_HOURS = 72  # how long a customer must be silent for an answer to count as assumed resolved
 NO_PLACES = {"Factory", "localtime"}  # in some systems' lists of zones, and the same zone on no two of them
-MEMORY_S = 30.0
+MEMORY_S = 2.0  # every process follows a suspension within this time
 MEMORY_SIZE = 10_000
+SUSPENDED = (
+    "This company's account is suspended: you can read, but nothing new is begun. "
+    "Write to the platform's support to resume it."
+)
 WIDGET_MEMORY_S = 2.0  # every process follows a change of a widget within this time
 _refs: dict[str, tuple[float, TenantRef]] = {}
 _widgets: dict[str, tuple[float, WidgetKeyView | None]] = {}
 
 
 def get_tenant(*, slug: str | None = None, tenant_id: UUID | None = None) -> TenantRef:
-    """Return a tenant by slug or id, remembered for half a minute; raises NotFoundError."""
+    """Return a tenant by slug or id, remembered for two seconds; raises NotFoundError."""
     wanted = slug or str(tenant_id)
     remembered = _refs.get(wanted)
     if remembered and time.monotonic() - remembered[0] < MEMORY_S:
@@ -43,17 +47,22 @@ def get_tenant(*, slug: str | None = None, tenant_id: UUID | None = None) -> Ten
     return ref
 
 
+def is_active(tenant: TenantRef) -> bool:
+    """Tell whether work may be done for a tenant now; a reference that is kept, as by a socket, grows old."""
+    try:
+        return not get_tenant(tenant_id=tenant.id).is_suspended
+    except NotFoundError:
+        return False
+
+
 def require_active(tenant: TenantRef) -> None:
     """Raise NotAllowed for a suspended tenant: it may read, but nothing new is begun for it."""
-    if tenant.is_suspended:
-        raise NotAllowed(
-            "This company's account is suspended: you can read, but nothing new is begun. "
-            "Write to the platform's support to resume it."
-        )
+    if not is_active(tenant):
+        raise NotAllowed(SUSPENDED)
 
 
 def forget_tenant(tenant: TenantRef) -> None:
-    """Forget what this process remembers of a tenant; other processes do within half a minute."""
+    """Forget what this process remembers of a tenant; other processes do within two seconds."""
     _refs.pop(tenant.slug, None)
     _refs.pop(str(tenant.id), None)
 
@@ -65,8 +74,9 @@ def forget_all() -> None:
 
 
 def list_all_tenants() -> list[TenantRef]:
-    """Return every tenant; with the owner's connection, so for commands only."""
-    return [tenant.ref for tenant in Tenant.objects.using(OWNER).order_by("slug")]
+    """Return every tenant that has its schema; with the owner's connection, so for commands only."""
+    present = Tenant.objects.using(OWNER).exclude(status=Tenant.Status.DELETED)
+    return [tenant.ref for tenant in present.order_by("slug")]
 
 
 def list_active_tenants() -> list[TenantRef]:
@@ -224,7 +234,7 @@ def list_audit_events(*, tenant: TenantRef, limit: int = 100) -> list[AuditEvent
 
 
 def _ref(row: dict[str, Any]) -> TenantRef:
-    is_suspended = row["status"] == Tenant.Status.SUSPENDED
+    is_suspended = row["status"] != Tenant.Status.ACTIVE
     return TenantRef(row["tenant_id"], row["slug"], row["schema_name"], is_suspended)
 
 

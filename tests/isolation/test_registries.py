@@ -17,6 +17,7 @@ PLATFORM_TASKS = {
     "workers.tasks.provision_company",  # the tenant is what it makes
     "workers.tasks.ensure_partitions",
     "workers.tasks.mail_escalations",
+    "workers.tasks.mail_notices",
     "workers.tasks.mail_reports",
     "workers.tasks.purge",
     "workers.tasks.settle_silences",

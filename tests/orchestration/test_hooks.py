@@ -16,6 +16,7 @@ from apps.orchestration.services import execute_run, start_run
 from apps.resilience.errors import InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.lifecycle import resume_tenant, suspend_tenant
 from tests.conversations.test_concurrency import at_once
 from tests.orchestration.hooks import (
     IMPORT_ORDERS,
@@ -283,11 +284,11 @@ def test_without_a_listener_a_delivery_is_refused_so_that_it_comes_again(acme: T
 def test_a_suspended_company_takes_nothing(acme: TenantRef, settings):
     issued = open_endpoint(acme, action="message")
     payload = {"message": {"text": "Hello"}}
-    suspended = TenantRef(acme.id, acme.slug, acme.schema, is_suspended=True)
-    with mock.patch("apps.orchestration.hooks.doorway.get_tenant", return_value=suspended):
-        assert send(acme, issued, payload).status_code == 403
-        stranger = post(acme, "support", b"{}", headers(WRONG_SECRET, b"{}"))
-        assert stranger.status_code == 401, "a stranger is not told"
+    suspend_tenant(tenant=acme, reason="Unpaid", actor="staff:a@platform.example")
+    assert send(acme, issued, payload).status_code == 403
+    stranger = post(acme, "support", b"{}", headers(WRONG_SECRET, b"{}"))
+    assert stranger.status_code == 401, "a stranger is not told"
+    resume_tenant(tenant=acme, reason="Paid", actor="staff:a@platform.example")
     assert send(acme, issued, payload).status_code == 202
 
 

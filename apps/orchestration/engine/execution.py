@@ -46,6 +46,7 @@ class Execution:
     emit: Callable[[str], None] = lambda text: None
     stop_at: float | None = None
     on_stop: Callable[[], None] = lambda: None
+    may_go_on: Callable[[], bool] = lambda: True
 
     def run(self) -> None:
         """Go on until the run rests; raises nothing but what is a defect."""
@@ -74,11 +75,15 @@ class Execution:
             return True
         if delay_s and not is_fresh:
             time.sleep(delay_s)
-        if self.stop_at is not None and time.monotonic() > self.stop_at and not isinstance(command, d.Finish):
-            self.journal.flush(due_at=seconds_from_now(0), lease_owner="")
+        if isinstance(command, d.Finish):
+            return False
+        is_over = self.stop_at is not None and time.monotonic() > self.stop_at
+        if not is_over and self.may_go_on():
+            return False
+        self.journal.flush(due_at=seconds_from_now(0), lease_owner="")
+        if is_over:
             self.on_stop()
-            return True
-        return False
+        return True
 
     def _perform(self, command: d.Command) -> None:
         journal = self.journal

@@ -72,6 +72,7 @@ def claim_run(run_id: UUID) -> AgentRun | None:
     return run
 
 
+# A suspended tenant's runs wait in the table until it is resumed.
 # Tenants with due runs are found by skipping through the index, so that one tenant's thousands of
 # waiting runs cost no more to pass over than another's single one; each gives at most a few.
 FIND_DUE = """
@@ -88,7 +89,7 @@ FIND_DUE = """
         FROM (SELECT * FROM {table} c WHERE c.tenant_id = tenant.id AND c.due_at <= statement_timestamp()
               ORDER BY c.due_at LIMIT %s) r
     ) due
-    WHERE tenant.id IS NOT NULL
+    WHERE tenant.id IS NOT NULL AND is_tenant_active(tenant.id)
     ORDER BY due.place, due.due_at LIMIT %s
 """
 

@@ -23,6 +23,7 @@ from apps.routing.models import OPEN, RouterTraining
 from apps.routing.services.training import add_version, check_teachable, hash_content
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.selectors import is_active
 from apps.tenants.services import record_audit
 
 HINT = "workers.tasks.train_candidate"
@@ -59,9 +60,10 @@ def request_training(*, tenant: TenantRef, actor: str) -> CandidateView:
 def train_candidate(*, tenant: TenantRef, training_id: UUID) -> TrainingStatus | None:
     """Train and compare; None when there was nothing to do. Must not run inside a transaction.
 
-    Safe to repeat and to kill: the result is stored at once, by whoever holds the lease.
+    Safe to repeat and to kill: the result is stored at once, by whoever holds the lease. A suspended
+    tenant's trainings wait.
     """
-    claim = claim_training(tenant=tenant, training_id=training_id)
+    claim = claim_training(tenant=tenant, training_id=training_id) if is_active(tenant) else None
     if claim is None:
         return None
     try:
