@@ -1,6 +1,7 @@
 """Fixtures of all tests: a database cloned from a migrated template, two tenants, and real servers."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,11 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
         yield
         use_database(name)
     drop_database(name)
+
+
+@pytest.fixture(autouse=True)
+def _archives(settings: object, tmp_path_factory: pytest.TempPathFactory) -> None:
+    settings.EXPORT_DIR = tmp_path_factory.getbasetemp() / "exports" / uuid.uuid4().hex  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

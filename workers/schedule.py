@@ -21,6 +21,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workers.tasks.mail_escalations",
         "schedule": 15.0,
     },
+    "take up exports whose hint or worker was lost": {
+        "task": "workers.tasks.sweep_exports",
+        "schedule": 15.0,
+    },
     "mail owners what happened to their company": {"task": "workers.tasks.mail_notices", "schedule": 15.0},
     "count conversations whose silence has lasted long enough": {
         "task": "workers.tasks.settle_silences",

@@ -23,6 +23,7 @@ from apps.orchestration import services as orchestration
 from apps.orchestration.hooks import services as hooks
 from apps.routing import services as routing
 from apps.tenants import notices
+from apps.tenants.exporting import services as exports
 from apps.tenants.selectors import get_tenant, list_active_tenants
 from workers.sweeper import Sweeper
 
@@ -80,6 +81,19 @@ def sweep() -> None:
 def mail_escalations() -> None:
     """Mail those who answer customers that one waits."""
     _for_each([tenant.id for tenant in list_active_tenants()], conversations.mail_escalations)
+
+
+@shared_task(name="workers.tasks.write_export")
+def write_export(tenant_id: str, export_id: str) -> None:
+    """Write the archive of everything that an owner has asked for."""
+    exports.write_export(tenant=get_tenant(tenant_id=UUID(tenant_id)), export_id=UUID(export_id))
+
+
+@shared_task(name="workers.tasks.sweep_exports")
+def sweep_exports() -> None:
+    """Take up exports whose hint or worker was lost."""
+    for tenant_id, export_id in exports.list_due_exports():
+        exports.write_export(tenant=get_tenant(tenant_id=tenant_id), export_id=export_id)
 
 
 @shared_task(name="workers.tasks.mail_notices")
@@ -146,6 +160,7 @@ def purge() -> None:
     outbox.purge_published()
     purge_records(older_than=IDEMPOTENCY_KEPT)
     notices.purge_notices()
+    exports.purge_exports()
     for tenant in list_active_tenants():
         ingestion.purge_deleted_documents(tenant=tenant)
         hooks.purge_deliveries(tenant=tenant)

@@ -143,6 +143,9 @@ DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="AIaaS <no-reply@localhost>")
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 
+# Archives of companies wait here to be fetched: one folder for every process, whichever machine it is on.
+EXPORT_DIR = Path(env.str("EXPORT_DIR", default=str(DATA_DIR / "exports")))
+
 # Three roles, three connections: the application's own, the platform's (works across tenants
 # through named policies) and the owner's (migrates and makes schemas, nothing else).
 DB_POOL_SIZE = env.int("DB_POOL_SIZE", default=8)

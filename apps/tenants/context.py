@@ -69,6 +69,16 @@ def in_tenant(tenant: TenantRef) -> Iterator[TenantRef]:
 
 
 @contextmanager
+def in_snapshot(tenant: TenantRef) -> Iterator[TenantRef]:
+    """Read a tenant as it is at one moment, however long that takes; must not run inside a transaction."""
+    with transaction.atomic(using=APP, durable=True):
+        with connections[APP].cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        with in_tenant(tenant):
+            yield tenant
+
+
+@contextmanager
 def in_platform() -> Iterator[str]:
     """Open a transaction of the platform role and yield the connection's alias for `using()`.
 

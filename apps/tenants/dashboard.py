@@ -46,12 +46,14 @@ class MemberRequest(HttpRequest):
     may_write: bool  # whether the page's `write` is granted: what its template offers
 
 
-def member_page(*, read: str = "", write: str = "", post_only: bool = False) -> Callable[[View], View]:
+def member_page(
+    *, read: str = "", write: str = "", post_only: bool = False, even_suspended: bool = False
+) -> Callable[[View], View]:
     """Let members in who hold `read` (GET) or `write` (POST); an empty `read` admits every member.
 
     GET runs in one transaction of the tenant. POST gets the tenant's context only: its services open
     their own transactions, and so must what it reads. A page that is not told of a `write` takes no POST,
-    one that is `post_only` no GET.
+    one that is `post_only` no GET. `even_suspended`: it also takes POST while the company is suspended.
     A DomainError becomes a page, or for htmx a message, with the error's status.
     """
 
@@ -69,7 +71,7 @@ def member_page(*, read: str = "", write: str = "", post_only: bool = False) -> 
             try:
                 _require(request, read if request.method in ("GET", "HEAD") else write)
                 request.may_write = bool(write) and request.principal.may(write)
-                with _serve(request):
+                with _serve(request, even_suspended):
                     return view(request, *args, **kwargs)
             except DomainError as error:
                 return show_problem(request, error)
@@ -79,6 +81,12 @@ def member_page(*, read: str = "", write: str = "", post_only: bool = False) -> 
         return enter
 
     return decorate
+
+
+def require_owner(request: MemberRequest) -> None:
+    """Raise NotAllowed for everybody but an owner; staff on a visit is none."""
+    if request.membership.role is not Role.OWNER or request.is_acting:
+        raise NotAllowed("Only an owner of the company may do this.")
 
 
 def add_errors(form: forms.BaseForm, error: DomainError) -> None:
@@ -144,13 +152,13 @@ def _require(request: MemberRequest, permission: str) -> None:
         raise NotAllowed(f"Your role here is {role}, which does not include this. Ask an owner or admin.")
 
 
-def _serve(request: MemberRequest) -> AbstractContextManager[Any]:
+def _serve(request: MemberRequest, even_suspended: bool) -> AbstractContextManager[Any]:
     structlog.contextvars.bind_contextvars(tenant=request.tenant.slug, principal=request.principal.id)
     if request.method in ("GET", "HEAD"):
         return in_tenant(request.tenant)
     if request.is_acting:
         _record_visit(request)
-    else:
+    elif not even_suspended:
         selectors.require_active(request.tenant)
     return tenant_context(request.tenant)
 

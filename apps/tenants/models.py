@@ -153,6 +153,54 @@ class Notice(models.Model):
         return self.subject
 
 
+class TenantExport(models.Model):
+    """A wish for an archive of everything, and what became of it.
+
+    Who works on it holds a lease; `lease_epoch` shuts out a worker that has slept through its own.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        READY = "ready"
+        FAILED = "failed"
+        EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    requested_by = models.CharField(max_length=100)
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    progress_percent = models.PositiveSmallIntegerField(default=0)
+    rows = models.PositiveBigIntegerField(default=0)
+    files = models.PositiveIntegerField(default=0)
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    error = models.CharField(max_length=500, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease_epoch = models.PositiveIntegerField(default=0)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"],
+                condition=models.Q(status__in=["queued", "running"]),
+                name="one_open_export",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="export_newest"),
+            models.Index(
+                fields=["leased_until"],
+                condition=models.Q(status__in=["queued", "running"]),
+                name="export_open",
+            ),
+        ]
+
+
 class WidgetKey(models.Model):
     """A public key that a site's script tag carries, and the secret that signs its customers' identities.
 

@@ -41,6 +41,7 @@ NOT_PAGES = {
     "app/orders/export/": "a file",
     "app/reports/export/": "a file",
     "app/usage/export/": "a file",
+    "app/exports/<uuid:export_id>/": "a file",
     "app/invoices/<uuid:invoice_id>.pdf": "a file",
     "app/inbox/ticket/": "what a socket is opened with, as JSON",
 }

@@ -1,5 +1,6 @@
 """Every page under /app/ asks who looks, keeps other tenants' things unseen, and says who may do what."""
 
+import datetime as dt
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,8 +23,9 @@ from apps.routing.models import IntentExample, RouterModel, RouterTraining
 from apps.routing.services import create_intent
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
+from apps.tenants.exporting.services import path_of
 from apps.tenants.members import invite_member
-from apps.tenants.models import Membership
+from apps.tenants.models import Membership, TenantExport
 from apps.tenants.services import create_api_key, create_widget_key
 from tests.billing.invoices import make_invoice
 from tests.isolation.test_urls import WORKFLOW
@@ -64,6 +66,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
         invite_member(tenant=t, email="asked@x.example", role="viewer", actor="test")[0].id
     ),
     "app/api-keys": lambda t: create_api_key(tenant=t, name="theirs", scopes=["api:read"]).key_id,
+    "app/exports": lambda t: make_archive(t),
     "app/channels/widgets": lambda t: create_widget_key(tenant=t, name="Theirs").key,
     "app/conversations": make_conversation,
     "app/inbox": lambda t: (
@@ -95,6 +98,15 @@ def add_member_of(tenant: TenantRef) -> object:
     email = member_of(tenant, Role.VIEWER)
     with in_tenant(tenant):
         return Membership.objects.get(user__email=email).id
+
+
+def make_archive(tenant: TenantRef) -> object:
+    ready = {"status": "ready", "expires_at": timezone.now() + dt.timedelta(days=1)}
+    made = make_row(tenant, TenantExport, tenant_id=tenant.id, requested_by="test", **ready)
+    path = path_of(tenant.id, made)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"theirs")
+    return made
 
 
 def make_row(tenant: TenantRef, model: type[Model], **fields: object) -> object:

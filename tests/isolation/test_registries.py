@@ -22,6 +22,7 @@ PLATFORM_TASKS = {
     "workers.tasks.purge",
     "workers.tasks.settle_silences",
     "workers.tasks.sweep",
+    "workers.tasks.sweep_exports",
     "workers.tasks.sweep_sign_ups",
     "workers.tasks.sweep_trainings",
     "workers.tasks.check_figures",

@@ -1,0 +1,1 @@
+"""One archive of everything that belongs to a company; docs/export.md describes its format."""
