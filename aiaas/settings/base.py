@@ -151,12 +151,27 @@ EXPORT_DIR = Path(env.str("EXPORT_DIR", default=str(DATA_DIR / "exports")))
 DB_POOL_SIZE = env.int("DB_POOL_SIZE", default=8)
 
 
-def _database(variable: str, *, pooled: bool) -> dict[str, Any]:
+# What a connection's server process remembers of the tenants that it has served is freed with it alone.
+DB_CONNECTION_TENANTS = env.int("DB_CONNECTION_TENANTS", default=200)
+DB_CONNECTION_LIFETIME_S = env.float("DB_CONNECTION_LIFETIME_S", default=1800)
+REPLICA_TIMEOUT_S = env.float("REPLICA_TIMEOUT_S", default=1.0)
+
+
+def _database(variable: str, *, pooled: bool, timeout_s: float = 10) -> dict[str, Any]:
     config: dict[str, Any] = env.db_url(variable)
     config["ENGINE"] = "apps.tenants.db"
     config["DISABLE_SERVER_SIDE_CURSORS"] = True  # they would not survive PgBouncer in transaction mode
     if pooled:
-        config["OPTIONS"] = {"pool": {"min_size": 0, "max_size": DB_POOL_SIZE, "timeout": 10}}
+        pool = {"min_size": 0, "max_size": DB_POOL_SIZE, "timeout": timeout_s}
+        config["OPTIONS"] = {"pool": pool | {"max_lifetime": DB_CONNECTION_LIFETIME_S}}
+    return config
+
+
+def _replica() -> dict[str, Any]:
+    """A copy that is only read, as the application's role."""
+    config = _database("REPLICA_URL", pooled=True, timeout_s=REPLICA_TIMEOUT_S)
+    config["OPTIONS"]["options"] = "-c default_transaction_read_only=on"
+    config["TEST"] = {"MIRROR": "default"}
     return config
 
 
@@ -165,6 +180,8 @@ DATABASES = {
     "platform": _database("DATABASE_PLATFORM_URL", pooled=True),
     "owner": _database("DATABASE_OWNER_URL", pooled=False),
 }
+if env.str("REPLICA_URL", default=""):
+    DATABASES["replica"] = _replica()
 DATABASE_ROUTERS = ["apps.tenants.routers.OwnerMigrates", "django_tenants.routers.TenantSyncRouter"]
 
 REDIS_URL = env.str("REDIS_URL")

@@ -23,7 +23,8 @@ from apps.analytics.writing import explain, write_change, write_cost, write_dura
 from apps.billing.selectors import list_quota_alerts
 from apps.resilience.errors import InvalidInput, NotFoundError
 from apps.tenants.dashboard import MemberRequest, member_page, notify
-from apps.tenants.paging import paginate
+from apps.tenants.paging import Page, paginate
+from apps.tenants.replica import read_at_replica
 from apps.tenants.selectors import get_time_zone
 
 CARDS = (
@@ -92,8 +93,14 @@ def show_rows(request: MemberRequest, key: str) -> HttpResponse:
     form, span = _period(request)
     others = kpi.unit == "ratio" and request.GET.get("show") == "others"
     reason = request.GET.get("reason", "").replace("\x00", "")
-    facts = selectors.list_rows(tenant=request.tenant, span=span, kpi=kpi, others=others, reason=reason)
-    page = paginate(facts, request.GET.get("cursor", ""), by="-started_at", then="-conversation_id")
+
+    def read(alias: str) -> Page[ConversationFact]:
+        facts = selectors.list_rows(
+            tenant=request.tenant, span=span, kpi=kpi, others=others, reason=reason, using=alias
+        )
+        return paginate(facts, request.GET.get("cursor", ""), by="-started_at", then="-conversation_id")
+
+    page = read_at_replica(tenant=request.tenant, read=read)
     sums = selectors.sum_measures(tenant=request.tenant, span=span)
     context = {
         "kpi": kpi,

@@ -7,14 +7,14 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models import DateTimeField, Func
 
 from apps.analytics.agents import shares_of
 from apps.analytics.days import day_of
 from apps.analytics.facts import Facts, bucket_start, first_response_ms, fold, measure
 from apps.analytics.models import ArchivedEvent, ConversationFact, KpiBucket, KpiDay, ReadModelState
-from apps.tenants.context import current_tenant
+from apps.tenants.context import APP, current_tenant
 from apps.tenants.selectors import get_silence_hours, get_time_zone
 
 ADD = """
@@ -43,10 +43,16 @@ class Generation:
     time_zone: str
 
 
-def shown_generation(tenant_id: UUID, *, lock: bool = True) -> Generation:
-    """Return the generation that is shown; held until the transaction ends, so that no swap comes between."""
-    states = ReadModelState.objects.select_for_update(no_key=True) if lock else ReadModelState.objects
-    found = states.filter(tenant_id=tenant_id).values_list("generation", "silence_hours", "time_zone").first()
+def shown_generation(tenant_id: UUID, *, lock: bool = True, using: str = APP) -> Generation:
+    """Return the generation that is shown; held until the transaction ends, so that no swap comes between.
+
+    A tenant's first one is made here, but at a replica, where DatabaseError is raised.
+    """
+    states = ReadModelState.objects.using(using).filter(tenant_id=tenant_id)
+    states = states.select_for_update(no_key=True) if lock else states
+    found = states.values_list("generation", "silence_hours", "time_zone").first()
+    if found is None and using != APP:
+        raise DatabaseError("the replica knows no read models of this tenant yet")
     if found is None:
         wanted = wanted_generation(tenant_id, number=1)
         state = ReadModelState(

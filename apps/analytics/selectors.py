@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import connection
+from django.db import connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -18,11 +18,13 @@ from apps.analytics.kpis import KPIS, Kpi, Value, compute, measures_of, reasons
 from apps.analytics.models import ConversationFact, KpiBucket, KpiDay, ReportSchedule
 from apps.analytics.projection import Generation, shown_generation
 from apps.analytics.spans import ONE_DAY, Span, span_between, steps_of
-from apps.tenants.context import in_tenant
+from apps.tenants.context import APP, in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.replica import read_at_replica
 from apps.tenants.selectors import get_time_zone
 
 Sums = Counter[str]
+SumsByEdge = dict[dt.datetime, Sums]
 Step = tuple[dt.datetime, dict[str, Value]]
 # Finding a step in a list of beginnings is much cheaper than truncating each row's time in a zone.
 SUMS = """
@@ -68,11 +70,15 @@ def read_kpis(
     """Return the KPIs of the conversations that began in a span and the one before; `by_step` by step too."""
     steps, steps_before = steps_of(span, granularity), steps_of(span.before, granularity)
     until = _comparable_until(span, now or timezone.now())
-    with in_tenant(tenant):
-        shown = shown_generation(tenant.id, lock=False)
-        totals = _sum_between(tenant, shown, sorted({span.before.start, until, span.start}), span)
-        edges = sorted({*steps_before, *steps, until})
-        by_edge = _sum_between(tenant, shown, edges, span, measures=measures_of(by_step))
+    edges = sorted({*steps_before, *steps, until})
+
+    def read(alias: str) -> tuple[SumsByEdge, SumsByEdge]:
+        shown = shown_generation(tenant.id, lock=False, using=alias)
+        whole = _sum_between(tenant, shown, sorted({span.before.start, until, span.start}), span, using=alias)
+        wanted = measures_of(by_step)
+        return whole, _sum_between(tenant, shown, edges, span, measures=wanted, using=alias)
+
+    totals, by_edge = read_at_replica(tenant=tenant, read=read)
     sums = totals[span.start]
     return KpiReport(
         span=span,
@@ -89,20 +95,23 @@ def read_kpis(
 
 def sum_measures(*, tenant: TenantRef, span: Span) -> Sums:
     """Return the sums of a span."""
-    with in_tenant(tenant):
-        shown = shown_generation(tenant.id, lock=False)
-        return _sum_between(tenant, shown, [span.start], span)[span.start]
+
+    def read(alias: str) -> Sums:
+        shown = shown_generation(tenant.id, lock=False, using=alias)
+        return _sum_between(tenant, shown, [span.start], span, using=alias)[span.start]
+
+    return read_at_replica(tenant=tenant, read=read)
 
 
 def list_rows(
-    *, tenant: TenantRef, span: Span, kpi: Kpi, others: bool = False, reason: str = ""
+    *, tenant: TenantRef, span: Span, kpi: Kpi, others: bool = False, reason: str = "", using: str = APP
 ) -> QuerySet[ConversationFact]:
-    """Return the conversations that make up a figure, to be paged inside `in_tenant`.
+    """Return the conversations that make up a figure, to be paged inside `in_tenant` or `read_at_replica`.
 
     With `others` those that its whole counts beside them; with `reason` those that called for a person so.
     """
-    generation = shown_generation(tenant.id, lock=False)
-    facts = ConversationFact.objects.filter(tenant_id=tenant.id, generation=generation.number)
+    generation = shown_generation(tenant.id, lock=False, using=using)
+    facts = ConversationFact.objects.using(using).filter(tenant_id=tenant.id, generation=generation.number)
     facts = facts.filter(started_at__gte=span.start, started_at__lt=span.end)
     if reason:
         facts = facts.filter(is_escalated=True, escalation_reason=reason)
@@ -125,7 +134,8 @@ def _sum_between(
     span: Span,
     *,
     measures: list[str] | None = None,
-) -> dict[dt.datetime, Sums]:
+    using: str,
+) -> SumsByEdge:
     """Return the sums from each edge to the next, the last one's to the end of the span."""
     by_edge = {edge: Sums() for edge in edges}
     given: dict[str, Any] = {"edges": edges, "tenant_id": tenant.id, "generation": shown.number}
@@ -135,7 +145,7 @@ def _sum_between(
         names = {"start": f"start_{len(parts)}", "end": f"end_{len(parts)}"}
         given |= {names["start"]: start, names["end"]: end}
         parts.append(SUMS.format(table=model._meta.db_table, **names))
-    with connection.cursor() as cursor:
+    with connections[using].cursor() as cursor:
         cursor.execute("UNION ALL".join(parts), given)
         for number, name, amount in cursor.fetchall():
             by_edge[edges[number - 1]][name] += amount

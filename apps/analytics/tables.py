@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 
 from apps.analytics.facts import EDGES_MS, GOOD
 from apps.analytics.models import ConversationFact
@@ -12,6 +12,7 @@ from apps.analytics.spans import Span
 from apps.conversations.selectors import name_people
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.replica import read_at_replica
 
 MOST = 200  # rows of a table; the busiest
 FACTS = f"""
@@ -93,13 +94,16 @@ def read_agents(*, tenant: TenantRef, span: Span) -> list[AgentRow]:
 
 
 def _ask(tenant: TenantRef, span: Span, sql: str) -> list[dict[str, Any]]:
-    with in_tenant(tenant), connection.cursor() as cursor:
-        generation = shown_generation(tenant.id, lock=False).number
-        cursor.execute(
-            sql, {"tenant_id": tenant.id, "generation": generation, "start": span.start, "end": span.end}
-        )
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    given = {"tenant_id": tenant.id, "start": span.start, "end": span.end}
+
+    def read(alias: str) -> list[dict[str, Any]]:
+        generation = shown_generation(tenant.id, lock=False, using=alias).number
+        with connections[alias].cursor() as cursor:
+            cursor.execute(sql, given | {"generation": generation})
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    return read_at_replica(tenant=tenant, read=read)
 
 
 def _at_most(duration_ms: int | None) -> int | None:

@@ -14,9 +14,12 @@ from django.db import connections, transaction
 from apps.tenants.contracts import TenantRef
 
 _tenant: ContextVar[TenantRef | None] = ContextVar("tenant", default=None)
-_transaction_of: ContextVar[TenantRef | None] = ContextVar("transaction_of", default=None)
 
-APP, PLATFORM, OWNER = "default", "platform", "owner"
+APP, REPLICA, PLATFORM, OWNER = "default", "replica", "platform", "owner"
+TENANT_ALIASES = frozenset({APP, REPLICA})  # whose transactions serve one tenant each
+_transaction_of: dict[str, ContextVar[TenantRef | None]] = {
+    alias: ContextVar(f"transaction_of_{alias}", default=None) for alias in TENANT_ALIASES
+}
 
 
 class NoTenantContext(RuntimeError):
@@ -47,12 +50,14 @@ def tenant_context(tenant: TenantRef) -> Iterator[TenantRef]:
 
 
 @contextmanager
-def in_tenant(tenant: TenantRef) -> Iterator[TenantRef]:
+def in_tenant(tenant: TenantRef, *, using: str = APP) -> Iterator[TenantRef]:
     """Serve a tenant in one transaction; nested for the same tenant it joins the outer one.
 
-    Raises TenantMismatch inside another tenant's transaction.
+    Raises TenantMismatch inside another tenant's transaction. Of another database than the application's own,
+    see `read_at_replica`.
     """
-    serving = _transaction_of.get() if connections[APP].in_atomic_block else None
+    transaction_of = _transaction_of[using]
+    serving = transaction_of.get() if connections[using].in_atomic_block else None
     if serving == tenant and _tenant.get() == tenant:
         yield tenant
         return
@@ -60,12 +65,12 @@ def in_tenant(tenant: TenantRef) -> Iterator[TenantRef]:
         raise TenantMismatch(
             f"a transaction of {serving.slug if serving else None} cannot serve {tenant.slug}"
         )
-    token = _transaction_of.set(tenant)
+    token = transaction_of.set(tenant)
     try:
-        with tenant_context(tenant), transaction.atomic(using=APP):
+        with tenant_context(tenant), transaction.atomic(using=using):
             yield tenant
     finally:
-        _transaction_of.reset(token)
+        transaction_of.reset(token)
 
 
 @contextmanager

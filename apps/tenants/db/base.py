@@ -1,20 +1,24 @@
 """Set the tenant transaction-locally, at the first statement that needs it."""
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
+from django.conf import settings
 from django.db.backends.postgresql.base import CursorDebugWrapper
 from django.db.backends.utils import CursorWrapper
 from django_tenants.postgresql_backend.base import DatabaseWrapper as TenantsWrapper
 
-from apps.tenants.context import APP, OWNER, current_tenant
+from apps.tenants.context import OWNER, TENANT_ALIASES, current_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.db.operations import DatabaseOperations
 from apps.tenants.db.schema import DatabaseSchemaEditor
 
 SET_BOTH = "SELECT set_config('search_path', %s, true), set_config('app.current_tenant_id', %s, true)"
 UNKNOWN = object()  # a rolled-back savepoint may have undone what was set
+_served: "weakref.WeakKeyDictionary[Any, set[UUID]]" = weakref.WeakKeyDictionary()  # by server connection
 
 
 class ContextCursor(CursorWrapper):
@@ -58,7 +62,7 @@ class DatabaseWrapper(TenantsWrapper):
 
     def apply_context(self) -> None:
         """Make the open transaction serve the current tenant; outside one nothing is ever set."""
-        if self.alias != APP or self._steering or not self.in_atomic_block:
+        if self.alias not in TENANT_ALIASES or self._steering or not self.in_atomic_block:
             return
         wanted = current_tenant()
         if wanted == self._applied:
@@ -68,6 +72,18 @@ class DatabaseWrapper(TenantsWrapper):
         with self.wrap_database_errors:
             self.connection.execute(SET_BOTH, (path, tenant_id))
         self._applied = wanted
+        if wanted:
+            _served.setdefault(self.connection, set()).add(wanted.id)
+
+    def _close(self) -> None:
+        """Give the connection back to its pool, which replaces one that has served many tenants.
+
+        Its server process keeps a part of the catalog for each, for as long as it lives.
+        """
+        is_pooled = self.connection is not None and self.pool
+        if is_pooled and len(_served.get(self.connection, ())) >= settings.DB_CONNECTION_TENANTS:
+            self.connection._expire_at = 0.0  # closed instead, it would be reported as broken
+        super()._close()
 
     def make_cursor(self, cursor: Any) -> CursorWrapper:
         return ContextCursor(cursor, self)

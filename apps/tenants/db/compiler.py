@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import connections
 from django.db.backends.postgresql import compiler as base
 
-from apps.tenants.context import APP, OWNER, NoTenantContext, NoTransaction, current_tenant
+from apps.tenants.context import OWNER, TENANT_ALIASES, NoTenantContext, NoTransaction, current_tenant
 
 
 @cache
@@ -39,7 +39,7 @@ class Guard:
 
     def _require_context(self) -> None:
         label = self.query.get_meta().label if self.query.model else "a query"
-        if self.using == APP and current_tenant() is None:
+        if self.using in TENANT_ALIASES and current_tenant() is None:
             raise NoTenantContext(f"{label}: enter in_tenant(tenant) before reading or writing tenant data")
         if not connections[self.using].in_atomic_block:
             raise NoTransaction(f"{label}: tenant data is only reachable inside a transaction")
