@@ -30,6 +30,7 @@ from apps.tenants.selectors import require_active
 
 CHANNEL = "widget"
 QUOTA_MEMORY_S = 10.0
+MEMORY_SIZE = 10_000
 _quota_spent: dict[UUID, tuple[float, bool]] = {}
 NOT_YOURS = (
     "This conversation cannot be opened with what you sent; say `hello` without it to begin a new one."
@@ -178,6 +179,8 @@ def _is_quota_spent(tenant: TenantRef) -> bool:
     asked_at, is_spent = _quota_spent.get(tenant.id, (-QUOTA_MEMORY_S, False))
     if time.monotonic() - asked_at > QUOTA_MEMORY_S:
         is_spent = get_quota(tenant=tenant, kind=UsageKind.MESSAGE).is_spent
+        if len(_quota_spent) >= MEMORY_SIZE:
+            _quota_spent.clear()
         _quota_spent[tenant.id] = (time.monotonic(), is_spent)
     return is_spent
 
