@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.db import connections
 
 from aiaas.embedded import NatsServer
+from apps.billing.services import forget_quotas
 from apps.tenants import credentials, selectors
 from apps.tenants.contracts import TenantRef
 from apps.tenants.schemas import migrate_shared
@@ -82,6 +84,11 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
     drop_database(name)
 
 
+@cache
+def _valkey_of_this_worker() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL)
+
+
 @pytest.fixture(autouse=True)
 def _archives(settings: object, tmp_path_factory: pytest.TempPathFactory) -> None:
     settings.EXPORT_DIR = tmp_path_factory.getbasetemp() / "exports" / uuid.uuid4().hex  # type: ignore[attr-defined]
@@ -91,6 +98,8 @@ def _archives(settings: object, tmp_path_factory: pytest.TempPathFactory) -> Non
 def _forget() -> None:
     credentials.forget_all()
     selectors.forget_all()
+    forget_quotas()
+    _valkey_of_this_worker().flushdb()  # its counters would outlive the rolled-back database
 
 
 def _tenant(request: pytest.FixtureRequest, slug: str) -> TenantRef:

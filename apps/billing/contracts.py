@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from apps.resilience.errors import QuotaExceeded
+
 
 class UsageKind(StrEnum):
     """What is metered; the unit is one of what the name says."""
@@ -90,6 +92,29 @@ class QuotaState:
     @property
     def is_spent(self) -> bool:
         return self.is_hard and self.remaining == 0
+
+
+class QuotaSpent(QuotaExceeded):
+    """A hard quota has not enough left for what was asked."""
+
+    def __init__(self, quota: QuotaState) -> None:
+        kinds = f"{quota.kind.replace('_', ' ')}s"
+        super().__init__(
+            f"Your plan includes {quota.limit} {kinds} in this period and they are used up. "
+            f"Move to a larger plan, or wait until {quota.resets_at:%Y-%m-%d %H:%M} UTC."
+        )
+        self.quota = quota
+
+    @property
+    def members(self) -> dict[str, str | int | None]:
+        """What a program can read from the refusal."""
+        quota = self.quota
+        return {
+            "kind": quota.kind,
+            "used": quota.used,
+            "limit": quota.limit,
+            "resets_at": quota.resets_at.isoformat(),
+        }
 
 
 @dataclass(frozen=True)

@@ -8,3 +8,7 @@ BILLING_USAGE = Counter(
 DRAFT_DIFFERENCES = Counter(
     "billing_draft_differences_total", "Drafts whose read model differed from the raw events"
 )
+QUOTA_FALLBACK = Counter(
+    "quota_fallback_total", "Times that PostgreSQL had to count because the quick counter was away"
+)
+QUOTA_REBUILDS = Counter("quota_rebuilds_total", "Quick counters that were counted anew from PostgreSQL")

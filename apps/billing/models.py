@@ -167,6 +167,16 @@ class UsageBucket(TenantModel):
         indexes = [models.Index(fields=["tenant_id", "starts_at"], name="usage_bucket_by_time")]
 
 
+class QuotaEpoch(TenantModel):
+    """Since when reservations of a quota hold: each count of what is used begins an epoch."""
+
+    kind = models.CharField(max_length=40)
+    epoch = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "kind"], name="one_quota_epoch")]
+
+
 class BillingAccount(TenantModel):
     """How far a tenant is billed: its open period, the last cut-off and the last invoice's number."""
 

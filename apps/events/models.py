@@ -33,6 +33,11 @@ class OutboxEvent(models.Model):
                 name="outbox_waiting",
             ),
             models.Index(fields=["stream", "published_at"], name="outbox_refill"),
+            models.Index(
+                fields=["tenant_id", "created_at"],
+                condition=models.Q(type="billing.usage.recorded"),
+                name="outbox_usage",
+            ),
         ]
 
     def __str__(self) -> str:

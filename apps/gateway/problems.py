@@ -78,10 +78,9 @@ def problem_of(exc: BaseException) -> Problem | None:
         case exceptions.APIException():
             return _api_problem(exc)
         case DomainError():
-            errors = getattr(exc, "errors", None) or {}
-            return Problem(
-                exc.status, exc.title, exc.detail, errors={k: _texts(v) for k, v in errors.items()}
-            )
+            errors = {name: _texts(texts) for name, texts in exc.errors.items()}
+            members = getattr(exc, "members", {})
+            return Problem(exc.status, exc.title, exc.detail, errors=errors, members=members)
         case Http404():
             return Problem(404, detail="There is nothing at this address that you may see.")
         case PermissionDenied():

@@ -1,14 +1,13 @@
 """What a socket does to a conversation."""
 
 import datetime as dt
-import time
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from django.utils import timezone
 
-from apps.billing.contracts import UsageKind
-from apps.billing.selectors import get_quota
+from apps.billing.contracts import QuotaSpent, UsageKind
+from apps.billing.services import reserving
 from apps.conversations import selectors as conversations
 from apps.conversations import services as conversation_services
 from apps.conversations.contracts import (
@@ -29,9 +28,6 @@ from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import require_active
 
 CHANNEL = "widget"
-QUOTA_MEMORY_S = 10.0
-MEMORY_SIZE = 10_000
-_quota_spent: dict[UUID, tuple[float, bool]] = {}
 NOT_YOURS = (
     "This conversation cannot be opened with what you sent; say `hello` without it to begin a new one."
 )
@@ -104,14 +100,16 @@ def store_message(*, standing: Standing, text: str, client_message_id: str) -> R
     if standing.state != ConversationStatus.WITH_AGENT and widget.takes_forms_only(timezone.now()):
         opens_at = widget.opens_at(timezone.now())
         raise FrameError("closed_now", "Nobody is there now; leave an `offline` message.", opens_at=opens_at)
-    if _is_quota_spent(standing.visitor.tenant):
-        raise QuotaExceeded("This chat cannot take more messages at the moment; try again later.")
-    return conversation_services.receive_message(
-        tenant=standing.visitor.tenant,
-        conversation_id=standing.conversation_id,
-        text=text,
-        client_message_id=client_message_id,
-    )
+    try:
+        with reserving(tenant=standing.visitor.tenant, kind=UsageKind.MESSAGE):
+            return conversation_services.receive_message(
+                tenant=standing.visitor.tenant,
+                conversation_id=standing.conversation_id,
+                text=text,
+                client_message_id=client_message_id,
+            )
+    except QuotaSpent as exc:  # its words are for the company, not for its customers
+        raise QuotaExceeded("This chat cannot take more messages at the moment; try again later.") from exc
 
 
 def store_profile(*, standing: Standing, profile: Profile) -> None:
@@ -173,16 +171,6 @@ def store_rating(*, standing: Standing, rating: Rating) -> None:
 def _require_consent(settings: WidgetSettings, is_given: bool) -> None:
     if settings.ask_consent and not is_given:
         raise FrameError("invalid", "Agree to how your details are kept: `consent`.", field="consent")
-
-
-def _is_quota_spent(tenant: TenantRef) -> bool:
-    asked_at, is_spent = _quota_spent.get(tenant.id, (-QUOTA_MEMORY_S, False))
-    if time.monotonic() - asked_at > QUOTA_MEMORY_S:
-        is_spent = get_quota(tenant=tenant, kind=UsageKind.MESSAGE).is_spent
-        if len(_quota_spent) >= MEMORY_SIZE:
-            _quota_spent.clear()
-        _quota_spent[tenant.id] = (time.monotonic(), is_spent)
-    return is_spent
 
 
 def _begin(tenant: TenantRef, identity: Identity | None) -> OpenChat:

@@ -2,6 +2,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from uuid_utils.compat import uuid7
 
+from apps.billing.services import reserving
 from apps.conversations import selectors, services
 from apps.conversations.models import Message
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
@@ -158,9 +159,13 @@ def test_a_message_takes_few_queries(acme, conversation, django_assert_num_queri
     # What handlers add, such as the run, is pinned where they live.
     monkeypatch.setattr("apps.events.services._handlers", dict)
     with in_tenant(acme):
-        # place, said before?, message, outbox; usage: outbox
-        with django_assert_num_queries(5):
+        say(acme, conversation)  # reads the plan
+        # place, said before?, message, outbox; usage: outbox; quota: lock, epoch, count
+        with django_assert_num_queries(8):
             say(acme, conversation, client_message_id="c1")
+        # place, message, outbox; usage: outbox; quota: whether the reservation holds
+        with reserving(tenant=acme, kind="message"), django_assert_num_queries(5):
+            say(acme, conversation)
         with django_assert_num_queries(3):  # place, said before?, place given back
             say(acme, conversation, client_message_id="c1")
         with django_assert_num_queries(4):  # place, posted before?, message, outbox

@@ -9,7 +9,6 @@ import orjson
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
-from apps.realtime import services
 from apps.realtime.consumer import ChatConsumer
 from apps.realtime.hints import sender
 from apps.realtime.hub import Hub
@@ -89,7 +88,6 @@ async def hub() -> AsyncIterator[Hub]:
 @pytest.fixture
 async def browse(hub: Hub, widget: WidgetKeyView, valkey: object) -> AsyncIterator[Callable[..., Any]]:
     """Open sockets of acme's widget: `await browse(token=…, origin=…)`; they leave when the test ends."""
-    services._quota_spent.clear()
     browsers: list[Browser] = []
 
     async def open_socket(*, key: str = widget.key, origin: str | None = None, **query: str) -> Browser:

@@ -3,7 +3,9 @@
 from uuid import UUID
 
 import pytest
+from django.utils import timezone
 
+from apps.billing.contracts import QuotaSpent, QuotaState
 from apps.conversations import services as conversations
 from apps.conversations.contracts import conversation_group
 from apps.realtime import services, session
@@ -95,7 +97,10 @@ async def test_who_writes_too_fast_is_told_when_to_go_on(browse, monkeypatch):
 
 
 async def test_a_tenant_without_quota_takes_no_messages(browse, monkeypatch):
-    monkeypatch.setattr(services, "_is_quota_spent", lambda tenant: True)
+    def refuse(**usage):
+        raise QuotaSpent(QuotaState("message", 5, 5, timezone.now(), is_hard=True))
+
+    monkeypatch.setattr(services, "reserving", refuse)
     browser = await browse()
     await browser.hello()
     await browser.send("message", client_message_id="m1", text="Hi")

@@ -4,6 +4,7 @@ from apps.billing.services.alerts import check_quotas, forget_distances, mail_qu
 from apps.billing.services.checks import check_draft, request_draft_check
 from apps.billing.services.invoices import finalise_invoices
 from apps.billing.services.plans import change_plan, keep_plan
+from apps.billing.services.quotas import forget_quotas, reserving
 from apps.billing.services.subscriptions import begin_billing_on, publish_price, subscribe_tenant
 from apps.billing.services.usage import record_usage, record_usages
 
@@ -14,11 +15,13 @@ __all__ = [
     "check_quotas",
     "finalise_invoices",
     "forget_distances",
+    "forget_quotas",
     "keep_plan",
     "mail_quota_alerts",
     "publish_price",
     "record_usage",
     "record_usages",
     "request_draft_check",
+    "reserving",
     "subscribe_tenant",
 ]

@@ -4,6 +4,7 @@ from apps.billing.contracts import SubscriptionView
 from apps.billing.models import Plan, Subscription
 from apps.billing.selectors.usage import get_subscription
 from apps.billing.services.alerts import forget_distances
+from apps.billing.services.quotas import forget_quotas
 from apps.billing.services.subscriptions import begin, find_plan, lock_subscription
 from apps.resilience.errors import ConflictError
 from apps.tenants.context import in_tenant
@@ -30,6 +31,7 @@ def change_plan(*, tenant: TenantRef, plan_code: str, actor: str) -> Subscriptio
             begin(tenant, plan, current)
             record_audit(tenant=tenant, actor=actor, action="plan.changed", data=facts)
             forget_distances()
+            forget_quotas()
         else:
             current.next_plan, current.next_plan_at = plan, get_subscription(tenant=tenant).period.end
             current.save(update_fields=["next_plan", "next_plan_at"])

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from apps.billing.contracts import UsageKind
 from apps.billing.events import UsageRecorded
+from apps.billing.services.quotas import use_quota
 from apps.events.services import publish
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -45,7 +46,10 @@ def record_usages(
     conversation_id: UUID | None = None,
     data: dict[str, Any] | None = None,
 ) -> None:
-    """Tell several kinds of usage of one source at once, by the rules of `record_usage`."""
+    """Tell several kinds of usage of one source at once, by the rules of `record_usage`.
+
+    Raises QuotaSpent, which takes back the caller's transaction.
+    """
     events = []
     for kind, quantity in quantities.items():
         if quantity < 0:
@@ -62,4 +66,7 @@ def record_usages(
         if quantity:
             events.append(event)
     with in_tenant(tenant):
-        publish(*events)
+        told = publish(*events)
+        for event in events:
+            if event.event_id() in told:
+                use_quota(tenant=tenant, kind=event.kind, units=event.quantity)

@@ -2,16 +2,21 @@
 
 from django.http import HttpRequest, HttpResponse
 
-from apps.billing.contracts import QuotaState
+from apps.billing.contracts import QuotaSpent
+from apps.billing.services import reserving
 from apps.gateway import limits
 from apps.gateway.metering import metered_kind
 from apps.gateway.metrics import QUOTA_REFUSED
 from apps.gateway.middleware import GetResponse
-from apps.gateway.problems import Problem, respond
+from apps.gateway.problems import problem_of, respond
+from apps.tenants.contracts import TenantRef
 
 
 class QuotaMiddleware:
-    """Answer 402 to a metered request whose quota is spent."""
+    """Reserve what a metered request will use, or answer 402.
+
+    What is used later (documents, runs) is looked up, and refused once it is spent.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -23,23 +28,19 @@ class QuotaMiddleware:
         kind = (known or metered_kind(request.method, request.path)) if tenant else None
         if kind is None:
             return self.get_response(request)
+        try:
+            _refuse_spent(tenant, kind)
+            with reserving(tenant=tenant, kind=kind):
+                return self.get_response(request)
+        except QuotaSpent as exc:
+            QUOTA_REFUSED.labels(kind).inc()
+            problem = problem_of(exc)
+            assert problem is not None
+            return respond(request, problem)
+
+
+def _refuse_spent(tenant: TenantRef, kind: str) -> None:
+    if kind in ("document", "run"):
         quota = limits.quota_of(tenant, kind)
-        if not quota.is_spent:
-            return self.get_response(request)
-        QUOTA_REFUSED.labels(kind).inc()
-        return respond(request, _spent(quota))
-
-
-def _spent(quota: QuotaState) -> Problem:
-    kind = quota.kind.replace("_", " ")
-    detail = (
-        f"Your plan includes {quota.limit} {kind}s in this period and they are used up. "
-        f"Move to a larger plan, or wait until {quota.resets_at:%Y-%m-%d %H:%M} UTC."
-    )
-    members = {
-        "kind": quota.kind,
-        "used": quota.used,
-        "limit": quota.limit,
-        "resets_at": quota.resets_at.isoformat(),
-    }
-    return Problem(402, "The quota is used up", detail, members=members)
+        if quota.is_spent:
+            raise QuotaSpent(quota)
