@@ -7,6 +7,7 @@ from typing import Any
 import environ
 
 from aiaas.settings.locations import ROOT, read_dotenv
+from aiaas.settings.sign_ins import build_providers
 
 env = environ.Env()
 read_dotenv()
@@ -38,6 +39,10 @@ SHARED_APPS = [
     "django_htmx",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "django_prometheus",
     "rest_framework",
     "rest_framework_simplejwt",
@@ -83,6 +88,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "apps.accounts.sessions.SessionActivityMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "apps.gateway.middleware.credentials.CredentialMiddleware",
@@ -123,9 +129,37 @@ ACCOUNT_ADAPTER = "apps.accounts.adapter.PublicAdapter"
 ACCOUNT_FORMS = {"login": "apps.accounts.login.LoginForm"}
 ACCOUNT_SIGNUP_FORM_CLASS = "apps.accounts.forms.SignUpFields"
 ACCOUNT_SIGNUP_REDIRECT_URL = "start"
-ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_VERIFICATION = "none"  # apps.accounts.addresses does it: nobody else can confirm, nothing waits
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+# Proofs mailed to one address; letters about one address must not flood it, whoever asks for them.
+ACCOUNT_RATE_LIMITS = {"confirm_email": "3/5m/key,10/d/key", "manage_email": "10/m/user"}
+PASSWORD_RESET_TIMEOUT = 3600
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+MFA_ADAPTER = "apps.accounts.factors.adapter.SealingAdapter"
+MFA_FORMS = {
+    "authenticate": "apps.accounts.factors.forms.AuthenticateForm",
+    "reauthenticate": "apps.accounts.factors.forms.ReauthenticateForm",
+    "activate_totp": "apps.accounts.factors.forms.ActivateTotpForm",
+    "add_webauthn": "apps.accounts.factors.forms.AddPasskeyForm",
+    "edit_webauthn": "apps.accounts.factors.forms.RenamePasskeyForm",
+    "authenticate_webauthn": "apps.accounts.factors.forms.AuthenticatePasskeyForm",
+    "login_webauthn": "apps.accounts.factors.forms.LoginPasskeyForm",
+    "reauthenticate_webauthn": "apps.accounts.factors.forms.ReauthenticatePasskeyForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_ISSUER = "AIaaS"
+MFA_TOTP_TOLERANCE = 1  # a clock may be half a minute off
+STAFF_REQUIRES_MFA = True
+# Other sign-ins, as JSON: [{"id", "name", "issuer", "client_id", "client_secret", "trusts_email"}], see docs.
+SOCIALACCOUNT_PROVIDERS = build_providers(env.json("OIDC_PROVIDERS", default=[]))
+SOCIALACCOUNT_ADAPTER = "apps.accounts.oidc.adapter.CarefulAdapter"
+SOCIALACCOUNT_FORMS = {"signup": "apps.accounts.oidc.forms.ProviderSignUpForm"}
+SOCIALACCOUNT_AUTO_SIGNUP = False  # the company's name is asked for
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "UserAttributeSimilarityValidator")

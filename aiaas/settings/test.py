@@ -6,6 +6,7 @@ from aiaas.settings.base import CACHES, CHANNEL_LAYERS, DATABASES, REDIS_URL, en
 WORKER = env.str("PYTEST_XDIST_WORKER", default="main")
 ALLOWED_HOSTS = ["*"]
 DEMO_PAGES = True
+STAFF_REQUIRES_MFA = False  # tests that look at it switch it on
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
 for alias in DATABASES:
     DATABASES[alias]["NAME"] = f"test_{WORKER}"

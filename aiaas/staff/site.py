@@ -20,6 +20,7 @@ from unfold.sites import UnfoldAdminSite
 from apps.resilience.errors import DomainError
 from apps.tenants.context import PLATFORM, in_platform
 from apps.tenants.dashboard import add_errors
+from apps.tenants.identity.selectors import find_second_step, must_show_second_factor
 from apps.tenants.models import Tenant
 
 # The admin's own scripts (Alpine) evaluate expressions of its templates: a wider policy than the dashboard's.
@@ -46,7 +47,8 @@ def display(**options: Any) -> Callable[[Method], Method]:
 class StaffSite(UnfoldAdminSite):
     """The admin; every view of it runs in one transaction of the platform's role.
 
-    Staff log in where everybody does, so that guessing is limited there as well.
+    Staff log in where everybody does, so that guessing is limited there as well, and show a second factor
+    unless the settings ask for none.
     """
 
     index_title = "Start"
@@ -65,6 +67,10 @@ class StaffSite(UnfoldAdminSite):
 
         @wraps(view)
         def enter(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.user.is_staff and must_show_second_factor(request):  # type: ignore[union-attr]
+                return HttpResponseRedirect(
+                    find_second_step(user_id=request.user.pk, then=request.get_full_path())
+                )
             with in_platform():
                 response = inner(request, *args, **kwargs)
                 if hasattr(response, "render") and not response.is_rendered:

@@ -6,7 +6,9 @@ from uuid import UUID
 from django import forms
 from django.http import HttpRequest
 
+from apps.accounts.addresses import mail_proof
 from apps.accounts.services import request_company
+from apps.tenants.identity.selectors import is_address_verified
 from apps.tenants.selectors import list_time_zones
 
 
@@ -22,15 +24,23 @@ class CompanyForm(forms.Form):
     )
 
 
+class AddressForm(forms.Form):
+    email = forms.EmailField(
+        label="New e-mail address", max_length=254, widget=forms.EmailInput({"autocomplete": "email"})
+    )
+
+
 class SignUpFields(CompanyForm):
     """What allauth's form asks beside address and password."""
 
     field_order = ("email", "password1", "company", "time_zone")
 
     def signup(self, request: HttpRequest, user: Any) -> None:
-        """Ask for the company of a person who has just been stored."""
+        """Ask for the company of a person who has just been stored, and for the proof of their address."""
         request_company(
             user_id=UUID(str(user.pk)),
             company=self.cleaned_data["company"],
             time_zone=self.cleaned_data["time_zone"],
         )
+        if not is_address_verified(user_id=user.pk, email=user.email):
+            mail_proof(request, user=user, email=user.email)

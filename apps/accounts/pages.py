@@ -1,8 +1,10 @@
 """From signing up to the first steps."""
 
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -13,8 +15,9 @@ from django.views.decorators.http import require_http_methods
 from apps.accounts import selectors, services
 from apps.accounts.forms import CompanyForm
 from apps.accounts.models import SignUp
-from apps.resilience.errors import NotFoundError
-from apps.tenants.dashboard import SESSION_TENANT, MemberRequest, member_page
+from apps.resilience.errors import DomainError, NotFoundError
+from apps.tenants.dashboard import SESSION_TENANT, MemberRequest, add_errors, member_page
+from apps.tenants.identity.selectors import is_verified
 from apps.tenants.selectors import build_snippet, get_widget_key, list_memberships
 
 
@@ -34,6 +37,27 @@ def start(request: HttpRequest) -> HttpResponse:
     if sign_up is None and slugs:
         return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
     return render(request, "accounts/start.html", {"sign_up": sign_up, "form": CompanyForm()})
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def add_company(request: HttpRequest) -> HttpResponse:
+    """Ask for one more company; the present ones stay as they are."""
+    user: Any = request.user
+    form = CompanyForm(request.POST if request.method == "POST" else None)
+    if not is_verified(request):
+        messages.warning(request, "Verify your e-mail address first; then add a company.")
+        return redirect("address")
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.request_another_company(user_id=user.id, **form.cleaned_data)
+        except DomainError as error:
+            add_errors(form, error)
+        else:
+            return redirect("start")
+    context = {"form": form}
+    return render(request, "accounts/add_company.html", context, status=422 if form.errors else 200)
 
 
 def _go_on(request: HttpRequest) -> HttpResponse:

@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 HINT = "workers.tasks.provision_company"
 LEASE = dt.timedelta(seconds=60)
 MAX_ATTEMPTS = 5
+MAX_A_DAY = 5  # companies for one person
 SLUG_CHARS = 30
 
 
@@ -48,6 +49,14 @@ def request_company(*, user_id: UUID, company: str, time_zone: str) -> SignUp:
             waiting = SignUp.objects.filter(user_id=user_id, status=SignUp.Status.WAITING).first()
             if waiting is not None:
                 return waiting
+
+
+def request_another_company(*, user_id: UUID, company: str, time_zone: str) -> SignUp:
+    """Ask for one more company for a person; raises ConflictError for who asks for many within a day."""
+    recent = SignUp.objects.filter(user_id=user_id, created_at__gt=timezone.now() - dt.timedelta(days=1))
+    if recent.count() >= MAX_A_DAY:
+        raise ConflictError(f"You have asked for {MAX_A_DAY} companies within a day; go on tomorrow.")
+    return request_company(user_id=user_id, company=company, time_zone=time_zone)
 
 
 def provision_company(*, sign_up_id: UUID) -> None:

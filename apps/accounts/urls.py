@@ -1,9 +1,10 @@
 """Pages of people rather than of companies; allauth's views, as far as they have templates of ours."""
 
 from allauth.account import views
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 
-from apps.accounts.pages import start
+from apps.accounts.pages import add_company, start
+from apps.accounts.resets import ChooseNewPassword
 
 urlpatterns = [
     path("login/", views.login, name="account_login"),
@@ -17,7 +18,7 @@ urlpatterns = [
     path("password/reset/done/", views.password_reset_done, name="account_reset_password_done"),
     re_path(
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
-        views.password_reset_from_key,
+        ChooseNewPassword.as_view(),
         name="account_reset_password_from_key",
     ),
     path(
@@ -26,4 +27,8 @@ urlpatterns = [
         name="account_reset_password_from_key_done",
     ),
     path("start/", start, name="start"),
+    path("companies/new/", add_company, name="add_company"),
+    path("", include("apps.accounts.security")),
+    path("", include("apps.accounts.factors.pages")),
+    path("", include("apps.accounts.oidc.pages")),
 ]

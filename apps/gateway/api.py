@@ -18,6 +18,7 @@ from apps.gateway.problems import LoginRefused
 from apps.gateway.tokens import BadToken, TokenPair, issue_tokens, renew_tokens
 from apps.tenants import selectors, services
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, TenantRef
+from apps.tenants.identity.services import authenticate_user
 from apps.tenants.permissions import expand_scopes
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -36,6 +37,11 @@ class CredentialsSerializer(serializers.Serializer[Any]):
     password = serializers.CharField(max_length=1024, trim_whitespace=False)
     tenant = serializers.SlugField(
         required=False, help_text="The tenant's slug; the first of yours when absent."
+    )
+    otp = serializers.CharField(
+        required=False,
+        max_length=40,
+        help_text="For who has a second factor: the authenticator app's code, or a recovery code.",
     )
 
 
@@ -117,7 +123,7 @@ class IssuedKeySerializer(serializers.Serializer[Any]):
 
 
 class TokenView(APIView):
-    """Exchange an e-mail address and a password for tokens."""
+    """Exchange an e-mail address and a password for tokens; a second factor's code is asked for as well."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -131,8 +137,11 @@ class TokenView(APIView):
     )
     def post(self, request: TenantRequest) -> Response:
         given = _validated(CredentialsSerializer, request)
-        principal = services.authenticate_user(
-            email=given["email"], password=given["password"], tenant_slug=given.get("tenant")
+        principal = authenticate_user(
+            email=given["email"],
+            password=given["password"],
+            tenant_slug=given.get("tenant"),
+            otp=given.get("otp", ""),
         )
         if principal is None:
             raise LoginRefused("The e-mail address, the password or the tenant is wrong.")

@@ -6,9 +6,10 @@ from uuid import UUID
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
+from apps.resilience.errors import NotAllowed
 from apps.tenants import selectors
 from apps.tenants.contracts import Principal
-from apps.tenants.services import principal_of
+from apps.tenants.identity.services import principal_of_member
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def issue_tokens(principal: Principal) -> TokenPair:
     for token in (access, refresh):
         token["sub"] = principal.id
         token["tenant_id"] = str(principal.tenant.id)
+        token["mfa"] = principal.has_shown_mfa
     access["roles"] = list(principal.roles)
     access["permissions"] = sorted(principal.permissions)
     return TokenPair(str(access), str(refresh), int(access.lifetime.total_seconds()))
@@ -51,7 +53,12 @@ def _member(token: Token) -> Principal:
     user_id = UUID(token["sub"])
     for membership in selectors.list_memberships(user_id=user_id):
         if str(membership.tenant.id) == token["tenant_id"]:
-            return principal_of(user_id=user_id, name="", tenant=membership.tenant, role=membership.role)
+            try:
+                return principal_of_member(
+                    user_id=user_id, name="", membership=membership, has_shown_mfa=token.get("mfa") is True
+                )
+            except NotAllowed as error:
+                raise BadToken(error.detail) from error
     raise BadToken("You are no longer a member of this tenant.")
 
 

@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from apps.resilience.errors import InvalidInput
+from apps.resilience.errors import InvalidInput, NotAllowed
 from apps.tenants.context import in_tenant
-from apps.tenants.contracts import TenantRef
+from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.models import Membership, Tenant, User
 from apps.tenants.selectors import SILENCE_HOURS, list_time_zones
 from apps.tenants.services import record_audit
@@ -38,6 +38,21 @@ def update_settings(*, tenant: TenantRef, name: str, time_zone: str, silence_hou
         row.config = {**row.config, "silence_hours": silence_hours}
         row.save(update_fields=["name", "time_zone", "config"])
         data = {"before": before, "after": after}
+        record_audit(tenant=tenant, actor=actor, action="settings.changed", data=data)
+
+
+def set_requires_mfa(*, tenant: TenantRef, is_required: bool, actor: str, actor_role: Role) -> None:
+    """Ask members for a second factor from their next request on, or no more; audited. Raises NotAllowed."""
+    if actor_role is not Role.OWNER:
+        raise NotAllowed("Only an owner decides about the second step. Ask one of them.")
+    with in_tenant(tenant):
+        row = Tenant.objects.select_for_update().get(id=tenant.id)
+        before = bool(row.config.get("requires_mfa", False))
+        if before == is_required:
+            return
+        row.config = {**row.config, "requires_mfa": is_required}
+        row.save(update_fields=["config"])
+        data = {"before": {"requires_mfa": before}, "after": {"requires_mfa": is_required}}
         record_audit(tenant=tenant, actor=actor, action="settings.changed", data=data)
 
 

@@ -45,6 +45,7 @@ class Principal:
     roles: tuple[str, ...] = ()
     permissions: frozenset[str] = frozenset()
     rate_limits: dict[str, int] = field(default_factory=dict)
+    has_shown_mfa: bool = False  # a second factor, when logging in
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions
@@ -55,6 +56,7 @@ class MembershipView:
     tenant: TenantRef
     tenant_name: str
     role: Role
+    requires_mfa: bool = False  # of whoever acts in this tenant
 
 
 @dataclass(frozen=True)

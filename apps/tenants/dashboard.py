@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -23,6 +24,7 @@ from apps.resilience.errors import DomainError, NotAllowed
 from apps.tenants import selectors
 from apps.tenants.context import in_tenant, tenant_context
 from apps.tenants.contracts import MembershipView, Principal, Role, TenantRef
+from apps.tenants.identity import selectors as identity
 from apps.tenants.models import User
 from apps.tenants.services import principal_of, record_audit
 
@@ -43,17 +45,24 @@ class MemberRequest(HttpRequest):
     memberships: list[MembershipView]
     htmx: HtmxDetails
     is_acting: bool
+    is_verified: bool  # whether the person's address is proved
     may_write: bool  # whether the page's `write` is granted: what its template offers
 
 
 def member_page(
-    *, read: str = "", write: str = "", post_only: bool = False, even_suspended: bool = False
+    *,
+    read: str = "",
+    write: str = "",
+    post_only: bool = False,
+    even_suspended: bool = False,
+    needs_verified: bool = False,
 ) -> Callable[[View], View]:
     """Let members in who hold `read` (GET) or `write` (POST); an empty `read` admits every member.
 
     GET runs in one transaction of the tenant. POST gets the tenant's context only: its services open
     their own transactions, and so must what it reads. A page that is not told of a `write` takes no POST,
     one that is `post_only` no GET. `even_suspended`: it also takes POST while the company is suspended.
+    `needs_verified` refuses a POST of somebody whose address is not proved.
     A DomainError becomes a page, or for htmx a message, with the error's status.
     """
 
@@ -68,8 +77,12 @@ def member_page(
                 return _ask_to_log_in(request)
             if not _find_tenant(request):
                 return HttpResponseRedirect(START_URL)
+            if missing := _find_missing_proof(request):
+                return _lead_to(request, missing)
             try:
                 _require(request, read if request.method in ("GET", "HEAD") else write)
+                if needs_verified and request.method == "POST":
+                    identity.require_verified(request)
                 request.may_write = bool(write) and request.principal.may(write)
                 with _serve(request, even_suspended):
                     return view(request, *args, **kwargs)
@@ -112,10 +125,22 @@ def show_problem(request: HttpRequest, error: DomainError) -> HttpResponse:
 
 
 def _ask_to_log_in(request: Any) -> HttpResponse:
-    if request.htmx:  # a fragment must not be replaced by the login form
+    if request.htmx:
         path = urlsplit(request.htmx.current_url or "/app/").path
-        return HttpResponse(status=204, headers={"HX-Redirect": redirect_to_login(path).url})
+        return _lead_to(request, redirect_to_login(path).url)
     return redirect_to_login(request.get_full_path())
+
+
+def _lead_to(request: Any, url: str) -> HttpResponse:
+    if request.htmx:  # a fragment must not be replaced by another page
+        return HttpResponse(status=204, headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)
+
+
+def _find_missing_proof(request: Any) -> str:
+    request.is_verified = identity.is_verified(request)
+    needed = settings.STAFF_REQUIRES_MFA if request.is_acting else request.membership.requires_mfa
+    return identity.find_missing_proof(request, needs_second_factor=needed)
 
 
 def _find_tenant(request: Any) -> bool:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.core.signing import BadSignature, Signer
 from django.db import connections
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -15,12 +16,14 @@ from django.utils import timezone
 from apps.resilience.errors import ConflictError, InvalidInput, NotAllowed, NotFoundError
 from apps.tenants.context import APP, in_tenant
 from apps.tenants.contracts import Role, TenantRef
+from apps.tenants.identity.addresses import keep_address
 from apps.tenants.models import AuditEvent, Invitation, Membership, Tenant, User
 from apps.tenants.services import add_member, clean_email, record_audit
 
 INVITATION_LASTS = dt.timedelta(days=7)
 RESTORABLE_FOR = dt.timedelta(days=1)
 MAX_WAITING = 100
+MAILED = Signer(salt="apps.tenants.members.mailed")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class InvitationView:
     email: str
     role: Role
     has_account: bool
+    is_mailed: bool  # whether the link is the one that only the invited person's mailbox holds
 
 
 def invite_member(
@@ -65,6 +69,11 @@ def invite_member(
     return invitation, token
 
 
+def sign_for_mailbox(token: str) -> str:
+    """Return the token of the link that is mailed: who comes with it reads the invited address's mails."""
+    return MAILED.sign(token)
+
+
 def revoke_invitation(*, tenant: TenantRef, invitation_id: UUID, actor: str) -> None:
     """Take an invitation back; raises NotFoundError for one that does not wait."""
     with in_tenant(tenant):
@@ -78,16 +87,15 @@ def revoke_invitation(*, tenant: TenantRef, invitation_id: UUID, actor: str) -> 
 
 def find_invitation(token: str) -> InvitationView:
     """Return what a link leads to; raises NotFoundError for a used, revoked, expired or forged one."""
-    if len(token) > 100 or "\x00" in token:
-        raise NotFoundError(GONE)
+    bare, is_mailed = _read(token)
     with connections[APP].cursor() as cursor:
-        cursor.execute("SELECT * FROM resolve_invitation(%s)", [_hash(token)])
+        cursor.execute("SELECT * FROM resolve_invitation(%s)", [_hash(bare)])
         row = cursor.fetchone()
     if row is None:
         raise NotFoundError(GONE)
     tenant = TenantRef(row[1], row[2], row[3])
     has_account = User.objects.filter(email=row[5]).exists()
-    return InvitationView(row[0], tenant, row[4], row[5], Role(row[6]), has_account)
+    return InvitationView(row[0], tenant, row[4], row[5], Role(row[6]), has_account, is_mailed)
 
 
 def accept_invitation(*, token: str, name: str = "", password: str = "") -> UUID:
@@ -105,13 +113,17 @@ def accept_invitation(*, token: str, name: str = "", password: str = "") -> UUID
             raise NotFoundError(GONE)
         if not invitation.has_account and User.objects.filter(email=invitation.email).exists():
             raise ConflictError("This address has an account by now: open the link again and log in.")
-        return add_member(
+        user_id = add_member(
             tenant=invitation.tenant,
             email=invitation.email,
             role=invitation.role,
             name=name.strip()[:200],
             password=password,
+            is_verified=invitation.is_mailed,
         )
+        if invitation.is_mailed:
+            keep_address(user_id=user_id, email=invitation.email, is_verified=True)
+        return user_id
 
 
 def change_role(
@@ -231,6 +243,16 @@ def _check_password(password: str, user: User) -> None:
         validate_password(password, user)
     except ValidationError as error:
         raise InvalidInput({"password": list(error.messages)}) from error
+
+
+def _read(token: str) -> tuple[str, bool]:
+    """Return the token itself, and whether the link that holds it was mailed."""
+    if len(token) > 200 or "\x00" in token:
+        raise NotFoundError(GONE)
+    try:
+        return (MAILED.unsign(token), True) if MAILED.sep in token else (token, False)
+    except BadSignature as error:
+        raise NotFoundError(GONE) from error
 
 
 def _hash(token: str) -> str:

@@ -59,6 +59,7 @@ class UserManager(BaseUserManager["User"]):
         user = self.model(email=email.lower(), is_staff=True, is_superuser=True, **fields)
         user.set_password(password)
         user.save(using=self._db)
+        user.emailaddress_set.create(email=user.email, verified=True, primary=True)
         return user
 
 

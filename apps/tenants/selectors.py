@@ -89,7 +89,7 @@ def list_active_tenants() -> list[TenantRef]:
 def list_memberships(*, user_id: UUID) -> list[MembershipView]:
     """Return the tenants that a user belongs to."""
     return [
-        MembershipView(_ref(row), row["tenant_name"], Role(row["role"]))
+        MembershipView(_ref(row), row["tenant_name"], Role(row["role"]), row["requires_mfa"])
         for row in _ask("SELECT * FROM resolve_memberships(%s)", user_id)
     ]
 

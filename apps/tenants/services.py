@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -21,6 +21,7 @@ from apps.tenants.client_address import request_address
 from apps.tenants.context import OWNER, in_tenant
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, Role, TenantRef, WidgetKeyView
 from apps.tenants.events import TenantProvisioned
+from apps.tenants.identity.addresses import keep_address
 from apps.tenants.models import ApiKey, AuditEvent, Membership, Tenant, User, WidgetKey
 from apps.tenants.origins import clean_origins
 from apps.tenants.permissions import ALL, COARSE_SCOPES, ROLE_PERMISSIONS
@@ -28,7 +29,6 @@ from apps.tenants.schemas import create_schema, drop_schema
 from apps.tenants.secrets import seal, unseal
 
 SLUG = re.compile(r"[a-z][a-z0-9-]{1,38}[a-z0-9]")
-DUMMY_HASH = make_password("an unknown e-mail costs as much time as a wrong password")
 
 
 def provision_tenant(*, slug: str, name: str, plan: str = "starter", time_zone: str = "UTC") -> TenantRef:
@@ -74,13 +74,24 @@ def _give_defaults(tenant: TenantRef, *, plan: str) -> None:
 
 
 def add_member(
-    *, tenant: TenantRef, email: str, role: Role, name: str = "", password: str | None = None
+    *,
+    tenant: TenantRef,
+    email: str,
+    role: Role,
+    name: str = "",
+    password: str | None = None,
+    is_verified: bool = True,
 ) -> UUID:
-    """Give a person a role in a tenant and return the user's id; a new person gets `password`, if any."""
+    """Give a person a role in a tenant and return the user's id; a new person gets `password`, if any.
+
+    `is_verified` says whether somebody vouches that a new person's address is theirs.
+    """
     email = clean_email(email)
     with in_tenant(tenant):
         fields = {"name": name, "password": make_password(password)}
-        user, _ = User.objects.get_or_create(email=email, defaults=fields)
+        user, is_new = User.objects.get_or_create(email=email, defaults=fields)
+        if is_new:
+            keep_address(user_id=user.id, email=email, is_verified=is_verified)
         Membership.objects.update_or_create(tenant_id=tenant.id, user=user, defaults={"role": role})
         record_audit(
             tenant=tenant, actor="platform", action="member.added", target=email, data={"role": role}
@@ -324,20 +335,6 @@ def note_widget_embedded(*, tenant: TenantRef, key: str) -> None:
 def authenticate_api_key(token: str) -> Principal | None:
     """Return who an API key stands for, or None for one that is wrong, expired or revoked."""
     return credentials.authenticate(token)
-
-
-def authenticate_user(*, email: str, password: str, tenant_slug: str | None = None) -> Principal | None:
-    """Return who logs in, in the named tenant or else the first of theirs; None for wrong credentials."""
-    user = User.objects.filter(email=email.strip().lower(), is_active=True).first()
-    if not check_password(password, user.password if user else DUMMY_HASH) or user is None:
-        return None
-    memberships = selectors.list_memberships(user_id=user.id)
-    chosen = [m for m in memberships if tenant_slug in (None, m.tenant.slug)]
-    return (
-        principal_of(user_id=user.id, name=user.name, tenant=chosen[0].tenant, role=chosen[0].role)
-        if chosen
-        else None
-    )
 
 
 def principal_of(*, user_id: UUID, name: str, tenant: TenantRef, role: Role) -> Principal:

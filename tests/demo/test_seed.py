@@ -9,8 +9,9 @@ from apps.crm.selectors import find_order
 from apps.ingestion.contracts import DocumentStatus
 from apps.ingestion.selectors import list_documents, search_knowledge
 from apps.tenants.contracts import Role
+from apps.tenants.identity.services import authenticate_user
 from apps.tenants.selectors import get_tenant, get_widget_key
-from apps.tenants.services import authenticate_api_key, authenticate_user
+from apps.tenants.services import authenticate_api_key
 
 
 def seed_all(companies: list[Company], monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -7,10 +7,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from django.contrib import admin
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 from playwright.sync_api import Browser, BrowserContext, Page, Response
 
-from tests.journeys.conftest import BOOKKEEPING, STAFF, log_in
+from tests.isolation.test_pages import patterns
+from tests.journeys.conftest import BOOKKEEPING, PASSWORD, STAFF, log_in
 from tests.product import Product
 
 pytestmark = [pytest.mark.journey, pytest.mark.browser]
@@ -90,6 +91,22 @@ def test_a_strangers_pages(browser: Browser, product: Product):
 def test_the_dashboards_pages(browser: Browser, product: Product):
     wrong = look_at(log_in(browser.new_context(), product), product, product.pages)
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_persons_own_pages(browser: Browser, product: Product):
+    page = log_in(browser.new_context(), product)
+    page.goto(f"{product.url}/accounts/second-step/app/add/")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_label("Code of the app").wait_for()
+    wrong = look_at(page, product, personal_pages())
+    assert not wrong, "\n".join(wrong)
+
+
+def personal_pages() -> list[str]:
+    """Return every page under /accounts/ that is about no single thing."""
+    routes = [f"/{route}" for route, _ in patterns(get_resolver().url_patterns) if "<" not in route]
+    return [route for route in routes if route.startswith("/accounts/") and route not in OPEN_PAGES]
 
 
 def test_the_staffs_pages(browser: Browser, product: Product):

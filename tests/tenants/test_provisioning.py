@@ -8,9 +8,10 @@ from django.db import connections
 
 from apps.resilience.errors import ConflictError, DomainError, InvalidInput, NotFoundError
 from apps.tenants.context import OWNER, in_tenant
+from apps.tenants.identity.services import authenticate_user
 from apps.tenants.models import ApiKey, Membership, Tenant, WidgetKey
 from apps.tenants.selectors import get_tenant
-from apps.tenants.services import authenticate_api_key, authenticate_user, provision_tenant
+from apps.tenants.services import authenticate_api_key, provision_tenant
 from tests.tenants.test_schemas import describe
 
 

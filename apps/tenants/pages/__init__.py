@@ -3,7 +3,13 @@
 from django.urls import path
 
 from apps.tenants.pages.api_keys import drop_key, list_keys, renew_key
-from apps.tenants.pages.company import edit_profile, edit_settings, export_audit, list_audit
+from apps.tenants.pages.company import (
+    edit_profile,
+    edit_settings,
+    export_audit,
+    list_audit,
+    require_second_step,
+)
 from apps.tenants.pages.exports import fetch_export, list_exports
 from apps.tenants.pages.switching import choose_tenant, leave_tenant
 from apps.tenants.pages.team import (
@@ -28,6 +34,7 @@ urlpatterns = [
     path("api-keys/<str:key_id>/rotate/", renew_key, name="rotate_api_key"),
     path("api-keys/<str:key_id>/revoke/", drop_key, name="revoke_api_key"),
     path("settings/", edit_settings, name="settings"),
+    path("settings/second-step/", require_second_step, name="require_second_step"),
     path("profile/", edit_profile, name="profile"),
     path("exports/", list_exports, name="exports"),
     path("exports/<uuid:export_id>/", fetch_export, name="fetch_export"),

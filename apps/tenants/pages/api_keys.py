@@ -22,7 +22,7 @@ SESSION_TOKEN = "api_key_token"  # noqa: S105 - the name of a place: [tenant's i
 READ, WRITE = "read:api_keys", "write:api_keys"
 
 
-@member_page(read=READ, write=WRITE)
+@member_page(read=READ, write=WRITE, needs_verified=True)
 def list_keys(request: MemberRequest) -> HttpResponse:
     """Show the keys, and make a new one."""
     form = ApiKeyForm(request.POST if request.method == "POST" else None)

@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from apps.resilience.errors import DomainError, InvalidInput
-from apps.tenants.company import read_settings, update_profile, update_settings
+from apps.tenants.company import read_settings, set_requires_mfa, update_profile, update_settings
 from apps.tenants.context import in_tenant
+from apps.tenants.contracts import Role
 from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
 from apps.tenants.forms import AuditFilter, ProfileForm, SettingsForm
+from apps.tenants.identity.selectors import find_second_step, has_shown_second_factor
 from apps.tenants.models import AuditEvent
 from apps.tenants.paging import paginate
 from apps.tenants.selectors import wants_mail
@@ -36,7 +40,31 @@ def edit_settings(request: MemberRequest) -> HttpResponse:
         else:
             notify(request, "Saved.")
             return redirect("settings")
-    return render(request, "tenants/settings.html", {"form": form}, status=422 if form.errors else 200)
+    context = {
+        "form": form,
+        "is_owner": request.membership.role is Role.OWNER,
+        "requires_mfa": request.membership.requires_mfa,
+    }
+    return render(request, "tenants/settings.html", context, status=422 if form.errors else 200)
+
+
+@member_page(write="write:settings", post_only=True, needs_verified=True)
+def require_second_step(request: MemberRequest) -> HttpResponse:
+    """Ask the company's members for a second step, or no more; who does so has shown one."""
+    is_required = request.POST.get("required") == "yes"
+    if not has_shown_second_factor(request):
+        messages.warning(request, "Show your own second step first; then decide for the company.")
+        return redirect(find_second_step(user_id=request.user.id, then=reverse("settings")))
+    set_requires_mfa(
+        tenant=request.tenant,
+        is_required=is_required,
+        actor=request.user.email,
+        actor_role=request.membership.role,
+    )
+    notify(
+        request, "Members show a second step from now on." if is_required else "No second step is asked for."
+    )
+    return redirect("settings")
 
 
 @member_page(write="read:conversations")

@@ -20,7 +20,7 @@ from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notif
 from apps.tenants.forms import InviteForm, RestoreForm
 
 
-@member_page(read="read:settings", write="write:settings")
+@member_page(read="read:settings", write="write:settings", needs_verified=True)
 def show_team(request: MemberRequest) -> HttpResponse:
     """Show the members and invitations, and invite."""
     form = InviteForm(request.POST if request.method == "POST" else None)
@@ -98,8 +98,12 @@ def _actor(request: MemberRequest) -> dict[str, Any]:
 
 
 def _send(request: MemberRequest, email: str, token: str) -> str:
-    link = f"{settings.PUBLIC_URL.rstrip('/')}{reverse('accept_invitation', args=[token])}"
-    names = {"company": request.membership.tenant_name, "by": request.principal.name, "link": link}
+    mailed = _link(members.sign_for_mailbox(token))
+    names = {"company": request.membership.tenant_name, "by": request.principal.name, "link": mailed}
     text = render_to_string("tenants/invitation.txt", names)
     send_mail(f"Join {names['company']} on AIaaS", text, None, [email], fail_silently=True)
-    return link
+    return _link(token)
+
+
+def _link(token: str) -> str:
+    return f"{settings.PUBLIC_URL.rstrip('/')}{reverse('accept_invitation', args=[token])}"

@@ -1,0 +1,1 @@
+"""Second factors and passkeys: their secrets, forms and pages."""
