@@ -41,5 +41,9 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workers.tasks.check_figures",
         "schedule": 86_400.0,
     },
+    "publish the next key that signs tokens": {
+        "task": "workers.tasks.rotate_signing_key",
+        "schedule": 3600.0,
+    },
     "delete what is kept only for a time": {"task": "workers.tasks.purge", "schedule": 3600.0},
 }

@@ -16,7 +16,10 @@ from apps.billing import selectors as billing_selectors
 from apps.billing import services as billing
 from apps.conversations import services as conversations
 from apps.events import outbox
+from apps.gateway.families import purge_families
 from apps.gateway.idempotency import purge_records
+from apps.gateway.signing import ROTATED_AFTER, purge_signing_keys
+from apps.gateway.signing import rotate_signing_key as rotate_key
 from apps.ingestion import services as ingestion
 from apps.ingestion.questions import group_questions
 from apps.orchestration import services as orchestration
@@ -154,6 +157,12 @@ def _for_each(tenant_ids: list[UUID], act: Callable[..., object]) -> None:
             log.exception("job_failed_for_tenant", tenant_id=str(tenant_id), job=act.__name__)
 
 
+@shared_task(name="workers.tasks.rotate_signing_key")
+def rotate_signing_key() -> None:
+    """Publish the next key that signs tokens once the present one is old enough."""
+    rotate_key(only_after=ROTATED_AFTER)
+
+
 @shared_task(name="workers.tasks.purge")
 def purge() -> None:
     """Delete events that no stream would hold any more, and what nobody repeats or looks at any more."""
@@ -161,6 +170,8 @@ def purge() -> None:
     purge_records(older_than=IDEMPOTENCY_KEPT)
     notices.purge_notices()
     exports.purge_exports()
+    purge_families()
+    purge_signing_keys()
     for tenant in list_active_tenants():
         ingestion.purge_deleted_documents(tenant=tenant)
         hooks.purge_deliveries(tenant=tenant)

@@ -1,6 +1,5 @@
 """Settings shared by every environment; the only reader of environment variables."""
 
-import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,6 @@ SHARED_APPS = [
     "allauth.socialaccount.providers.openid_connect",
     "django_prometheus",
     "rest_framework",
-    "rest_framework_simplejwt",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "channels",
@@ -301,11 +299,6 @@ SPECTACULAR_SETTINGS = {
         "WorkflowVersionStateEnum": "apps.orchestration.api.workflows.STATES",
         "AuthorEnum": "apps.conversations.api.shapes.AUTHORS",
     },
-}
-SIMPLE_JWT = {
-    "USER_ID_CLAIM": "sub",
-    "ACCESS_TOKEN_LIFETIME": dt.timedelta(minutes=15),
-    "REFRESH_TOKEN_LIFETIME": dt.timedelta(days=7),
 }
 
 UNFOLD = {

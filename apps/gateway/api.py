@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.gateway.problems import LoginRefused
-from apps.gateway.tokens import BadToken, TokenPair, issue_tokens, renew_tokens
+from apps.gateway.tokens import BadToken, TokenPair, issue_tokens, renew_tokens, revoke_tokens
 from apps.tenants import selectors, services
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, TenantRef
 from apps.tenants.identity.services import authenticate_user
@@ -47,6 +47,10 @@ class CredentialsSerializer(serializers.Serializer[Any]):
 
 class RefreshSerializer(serializers.Serializer[Any]):
     refresh = serializers.CharField(max_length=4096)
+
+
+class RevocationSerializer(serializers.Serializer[Any]):
+    token = serializers.CharField(max_length=4096, help_text="The refresh token, or an access token.")
 
 
 class TokenPairSerializer(serializers.Serializer[Any]):
@@ -145,11 +149,18 @@ class TokenView(APIView):
         )
         if principal is None:
             raise LoginRefused("The e-mail address, the password or the tenant is wrong.")
-        return _token_response(issue_tokens(principal))
+        try:
+            return _token_response(issue_tokens(principal))
+        except BadToken as exc:  # removed since the password was checked
+            raise LoginRefused(str(exc)) from exc
 
 
 class TokenRefreshView(APIView):
-    """Exchange a refresh token for new tokens, with the rights of today."""
+    """Exchange a refresh token, once, for new tokens with the rights of today.
+
+    Used again it ends the whole login, its access tokens included, since one of two who have it is not its
+    owner; within ten seconds a repeat is answered like the first, in case the answer was lost.
+    """
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -165,6 +176,26 @@ class TokenRefreshView(APIView):
             return _token_response(renew_tokens(_validated(RefreshSerializer, request)["refresh"]))
         except BadToken as exc:
             raise LoginRefused(str(exc)) from exc
+
+
+class TokenRevocationView(APIView):
+    """Log out: every token of the login is refused by every process within a second."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @extend_schema(
+        operation_id="auth_token_revoke",
+        request=RevocationSerializer,
+        responses={204: None},
+        tags=["identity"],
+    )
+    def post(self, request: TenantRequest) -> Response:
+        try:
+            revoke_tokens(_validated(RevocationSerializer, request)["token"])
+        except BadToken as exc:
+            raise LoginRefused(str(exc)) from exc
+        return Response(status=204)
 
 
 class MeView(APIView):
@@ -276,6 +307,7 @@ def _refuse_more_than_own(principal: Principal, scopes: list[str]) -> None:
 urlpatterns = [
     path("auth/token", TokenView.as_view()),
     path("auth/token/refresh", TokenRefreshView.as_view()),
+    path("auth/token/revoke", TokenRevocationView.as_view()),
     path("me", MeView.as_view()),
     path("api-keys", ApiKeysView.as_view()),
     path("api-keys/<str:key_id>", ApiKeyView.as_view()),

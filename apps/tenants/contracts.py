@@ -60,6 +60,26 @@ class MembershipView:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """Where a member stands in a tenant right now; `password_stamp` changes with their password."""
+
+    user_id: UUID
+    tenant: TenantRef
+    membership_id: UUID
+    role: Role
+    password_stamp: str
+
+
+@dataclass(frozen=True)
+class WidgetStanding:
+    """What of an active widget key decides who may stay connected."""
+
+    allowed_origins: tuple[str, ...]
+    secret_version: int
+    previous_secret_signs: bool
+
+
+@dataclass(frozen=True)
 class IssuedKey:
     """Carry a new API key; `token` is shown once and stored nowhere."""
 
@@ -76,6 +96,7 @@ class WidgetKeyView:
     allowed_origins: tuple[str, ...]
     identity_secret: str = field(repr=False)
     previous_secret: str = field(default="", repr=False)  # while it still signs
+    secret_version: int = 0  # of identity_secret; the previous one's is one less
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: int = 0
     time_zone: str = "UTC"  # in which the tenant's days begin

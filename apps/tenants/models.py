@@ -115,6 +115,8 @@ class ApiKey(models.Model):
     rate_limits = models.JSONField(default=dict, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)  # to the minute
+    made_by = models.CharField(max_length=100, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def is_usable(self, now: dt.datetime) -> bool:

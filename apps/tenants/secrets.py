@@ -18,6 +18,7 @@ from django.conf import settings
 
 FORM = "s1"
 NONCE_BYTES = 12
+PLATFORM = UUID(int=0)  # stands for the tenant where a secret belongs to none
 FORMER_FORM = "gAAAA"  # sealed before secrets were bound to their tenants
 
 

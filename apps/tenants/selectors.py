@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,14 @@ from django.db.models import QuerySet
 
 from apps.resilience.errors import NotAllowed, NotFoundError
 from apps.tenants.context import APP, OWNER, in_platform, in_tenant
-from apps.tenants.contracts import MembershipView, Role, TenantRef, WidgetKeyView
+from apps.tenants.contracts import (
+    MembershipView,
+    Role,
+    Standing,
+    TenantRef,
+    WidgetKeyView,
+    WidgetStanding,
+)
 from apps.tenants.models import ApiKey, AuditEvent, Invitation, Membership, Tenant, User, WidgetKey
 from apps.tenants.permissions import ROLE_PERMISSIONS
 from apps.tenants.secrets import unseal
@@ -26,7 +34,7 @@ SUSPENDED = (
     "This company's account is suspended: you can read, but nothing new is begun. "
     "Write to the platform's support to resume it."
 )
-WIDGET_MEMORY_S = 2.0  # every process follows a change of a widget within this time
+WIDGET_MEMORY_S = 1.0  # every process follows a change of a widget within this time
 _refs: dict[str, tuple[float, TenantRef]] = {}
 _widgets: dict[str, tuple[float, WidgetKeyView | None]] = {}
 
@@ -94,6 +102,32 @@ def list_memberships(*, user_id: UUID) -> list[MembershipView]:
     ]
 
 
+def find_standing(*, user_id: UUID, tenant_id: UUID) -> Standing | None:
+    """Return where a person stands in a tenant; None for one who is no active member of it."""
+    return list_standings([(user_id, tenant_id)]).get((user_id, tenant_id))
+
+
+def list_standings(asked: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Standing]:
+    """Return where people stand by (user's id, tenant's id), of any tenants; the others stand nowhere."""
+    rows = _ask("SELECT * FROM resolve_standings(%s, %s)", [user for user, _ in asked], [t for _, t in asked])
+    return {
+        (row["user_id"], row["tenant_id"]): Standing(
+            row["user_id"], _ref(row), row["membership_id"], Role(row["role"]), row["password_stamp"]
+        )
+        for row in rows
+    }
+
+
+def list_widget_standings(keys: Collection[str]) -> dict[str, WidgetStanding]:
+    """Return what holds now of active widget keys, of any tenants."""
+    return {
+        row["key"]: WidgetStanding(
+            tuple(_json(row["allowed_origins"])), row["secret_version"], row["previous_secret_signs"]
+        )
+        for row in _ask("SELECT * FROM resolve_widget_standings(%s)", list(keys))
+    }
+
+
 def get_user_name(*, user_id: UUID) -> str:
     """Return a user's name, or an empty string."""
     return User.objects.filter(id=user_id).values_list("name", flat=True).first() or ""
@@ -106,7 +140,7 @@ def list_user_names(*, user_ids: set[UUID]) -> dict[UUID, str]:
 
 
 def resolve_widget_key(key: str) -> WidgetKeyView | None:
-    """Return what an active public widget key leads to, remembered for two seconds, or None."""
+    """Return what an active public widget key leads to, remembered for a second, or None."""
     if len(key) > 40 or "\x00" in key:
         return None
     remembered = _widgets.get(key)
@@ -121,7 +155,7 @@ def resolve_widget_key(key: str) -> WidgetKeyView | None:
 
 
 def forget_widget_key(key: str) -> None:
-    """Forget what this process remembers of a widget; other processes do within two seconds."""
+    """Forget what this process remembers of a widget; other processes do within a second."""
     _widgets.pop(key, None)
 
 
@@ -199,6 +233,7 @@ def view_widget_key(tenant: TenantRef, row: WidgetKey) -> WidgetKeyView:
         key=row.key,
         allowed_origins=tuple(row.allowed_origins),
         identity_secret=unseal(row.identity_secret, tenant.id),
+        secret_version=row.secret_version,
         settings=row.settings,
         version=row.version,
         time_zone=row.tenant.time_zone,
@@ -246,15 +281,16 @@ def _resolved_widget(row: dict[str, Any]) -> WidgetKeyView:
         allowed_origins=tuple(_json(row["allowed_origins"])),
         identity_secret=unseal(row["identity_secret"], row["tenant_id"]),
         previous_secret=unseal(former, row["tenant_id"]) if former else "",
+        secret_version=row["secret_version"],
         settings=_json(row["settings"]),
         version=row["version"],
         time_zone=row["time_zone"],
     )
 
 
-def _ask(sql: str, argument: Any) -> list[dict[str, Any]]:
+def _ask(sql: str, *arguments: Any) -> list[dict[str, Any]]:
     with connections[APP].cursor() as cursor:
-        cursor.execute(sql, [argument])
+        cursor.execute(sql, arguments)
         names = [column.name for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

@@ -17,7 +17,13 @@ from apps.gateway.pagination import CursorPages
 from apps.tenants.context import in_tenant
 from apps.tenants.permissions import ALL
 
-OPEN = {"/api/schema/", "/api/docs/", "/api/v1/auth/token", "/api/v1/auth/token/refresh"}
+OPEN = {
+    "/api/schema/",
+    "/api/docs/",
+    "/api/v1/auth/token",
+    "/api/v1/auth/token/refresh",
+    "/api/v1/auth/token/revoke",
+}
 SAFE = {"head", "options"}
 
 

@@ -20,6 +20,7 @@ PLATFORM_TASKS = {
     "workers.tasks.mail_notices",
     "workers.tasks.mail_reports",
     "workers.tasks.purge",
+    "workers.tasks.rotate_signing_key",
     "workers.tasks.settle_silences",
     "workers.tasks.sweep",
     "workers.tasks.sweep_exports",

@@ -72,9 +72,13 @@ def test_every_example_does_what_the_page_says(
 
 
 def check(printed: list[str]) -> None:
-    me, token, key, _document, started, listed, usage, whole, streamed, socket, hooked, found = printed
+    me, token, ended, keys, key, _document, started, listed, usage, whole, streamed, socket, hooked, found = (
+        printed
+    )
     assert json.loads(me)["kind"] == "api_key"
     assert json.loads(token)["token_type"] == "Bearer"
+    assert ended.strip() == "204"
+    assert "RS256" in keys
     assert json.loads(key)["scopes"] == ["read:usage"]
     assert "slip" in json.loads(started)["reply"]["text"]
     assert len(json.loads(listed)["results"]) == 1

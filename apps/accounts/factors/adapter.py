@@ -7,7 +7,7 @@ from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from apps.tenants.secrets import seal, unseal
+from apps.tenants.secrets import PLATFORM, seal, unseal
 
 
 class SealingAdapter(DefaultMFAAdapter):
@@ -20,10 +20,10 @@ class SealingAdapter(DefaultMFAAdapter):
     }
 
     def encrypt(self, text: str) -> str:
-        return seal(text)
+        return seal(text, PLATFORM)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return unseal(encrypted_text)
+        return unseal(encrypted_text, PLATFORM)
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         return {"id": urlsplit(settings.PUBLIC_URL).hostname or "localhost", "name": "AIaaS"}

@@ -46,6 +46,6 @@ class Widget:
 
 
 def find_widget(key: str) -> Widget | None:
-    """Return the widget of an active key, as of two seconds ago at most, or None."""
+    """Return the widget of an active key, as of a second ago at most, or None."""
     found = resolve_widget_key(key)
     return Widget(found, load_settings(found.settings)) if found else None

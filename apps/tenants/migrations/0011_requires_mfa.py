@@ -29,7 +29,7 @@ ON CONFLICT DO NOTHING;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0008_widget_settings"), ("account", "0009_emailaddress_unique_primary_email")]
+    dependencies = [("tenants", "0010_sealed_secrets"), ("account", "0009_emailaddress_unique_primary_email")]
 
     operations = [
         migrations.RunSQL(
