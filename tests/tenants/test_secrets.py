@@ -8,19 +8,25 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
+from allauth.mfa.utils import decrypt
 from cryptography.fernet import Fernet
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db.models import CharField, TextField
 
+from apps.gateway.models import SigningKey
+from apps.gateway.signing import rotate_signing_key
 from apps.orchestration.hooks.models import Endpoint
 from apps.orchestration.hooks.services import create_endpoint, rotate_secret
 from apps.tenants import resealing, selectors, services
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
-from apps.tenants.models import WidgetKey
+from apps.tenants.models import User, WidgetKey
 from apps.tenants.orm import SealedTextField
-from apps.tenants.secrets import CannotOpen, present_prefix, seal, unseal
+from apps.tenants.secrets import PLATFORM, CannotOpen, present_prefix, seal, unseal
 
 OLD, NEW = "old-key-of-at-least-32-characters", "new-key-of-at-least-32-characters"
 A, B = UUID(int=1), UUID(int=2)
@@ -113,6 +119,22 @@ def test_rotation_finds_everything_and_lets_the_former_key_go(
         assert unseal(key.identity_secret, acme.id) == widget.identity_secret
     with in_tenant(globex):
         assert unseal(Endpoint.objects.get(name="in").secret, globex.id) == hooks[globex].secret
+
+
+@pytest.mark.usefixtures("_only")
+def test_rotation_takes_what_belongs_to_no_tenant_along(db: None, settings: Any) -> None:
+    settings.SECRETS_KEYS = [OLD]
+    user = User.objects.create(email="totp@acme.example")
+    TOTP.activate(user, "JBSWY3DPEHPK3PXP")
+    codes = RecoveryCodes.activate(user).generate_codes()
+    assert rotate_signing_key() is not None
+    settings.SECRETS_KEYS = [NEW, OLD]
+    rotate()
+    settings.SECRETS_KEYS = [NEW]
+    factors = {one.type: one for one in Authenticator.objects.filter(user=user)}
+    assert decrypt(factors["totp"].data["secret"]) == "JBSWY3DPEHPK3PXP"
+    assert RecoveryCodes(factors["recovery_codes"]).generate_codes() == codes
+    assert "PRIVATE KEY" in unseal(SigningKey.objects.latest("created_at").private_key, PLATFORM)
 
 
 @pytest.mark.usefixtures("_only")

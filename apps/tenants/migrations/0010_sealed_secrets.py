@@ -7,7 +7,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0008_widget_settings'),
+        ('tenants', '0009_lifecycle'),
     ]
 
     operations = [

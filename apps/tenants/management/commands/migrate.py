@@ -1,5 +1,11 @@
-"""The name that everybody types first; see `migrate_schemas`."""
+"""The name that everybody types first."""
 
-from apps.tenants.management.commands.migrate_schemas import Command
+from django.db.migrations.autodetector import MigrationAutodetector
 
-__all__ = ["Command"]
+from apps.tenants.management.commands.migrate_schemas import Command as MigrateSchemas
+
+
+class Command(MigrateSchemas):
+    """The same as `migrate_schemas`."""
+
+    autodetector = MigrationAutodetector  # Django's checks compare it with that of `makemigrations`
