@@ -194,12 +194,13 @@ class Suggestion:
 
 @dataclass(frozen=True, kw_only=True)
 class InboxTicket:
-    """Lets a member's page open the socket of their tenant's inbox."""
+    """Lets a member's page open the socket of their tenant's inbox; `held` is their sealed pass."""
 
     tenant_id: UUID
     agent: str
     name: str
     may_write: bool
+    held: str
 
 
 @dataclass(frozen=True, kw_only=True)

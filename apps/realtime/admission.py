@@ -1,6 +1,6 @@
 """Who may open a socket: a known widget key, on an allowed page, perhaps with a customer's token."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -13,8 +13,9 @@ from apps.realtime.identity import BadToken, Identity, verify_customer_token
 from apps.realtime.sightings import note_sighting
 from apps.realtime.threads import in_thread
 from apps.resilience.errors import DomainError
-from apps.tenants.contracts import TenantRef, WidgetKeyView
-from apps.tenants.selectors import get_tenant, resolve_widget_key
+from apps.tenants.contracts import TenantRef, WidgetKeyView, WidgetStanding
+from apps.tenants.passes import Pass, list_void_passes, read_pass
+from apps.tenants.selectors import get_tenant, list_widget_standings, resolve_widget_key
 from apps.tenants.services import note_widget_embedded
 
 EMBEDDED_SIZE = 10_000
@@ -24,12 +25,16 @@ UNAUTHENTICATED, FORBIDDEN = 4401, 4403
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody on a page that shows a widget; `origin` as their browser names it, empty without one."""
+    """Somebody on a page that shows a widget; `origin` as their browser names it, empty without one.
+
+    `secret_version` is that of the secret which has signed their identity.
+    """
 
     tenant: TenantRef
     identity: Identity | None
     key: str
     origin: str
+    secret_version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Colleague:
     agent: str
     name: str
     may_write: bool
+    held: Pass
 
 
 class Refused(FrameError):
@@ -67,13 +73,18 @@ async def admit(scope: Mapping[str, Any]) -> Visitor:
             f"Add {origin or 'the origin of this client'} to the allowed domains of this widget.",
             close_code=FORBIDDEN,
         )
-    return Visitor(widget.tenant, _identify(widget, query.get("token", "")), widget.key, origin)
+    identity, secret_version = _identify(widget, query.get("token", ""))
+    return Visitor(widget.tenant, identity, widget.key, origin, secret_version)
 
 
 def may_embed(widget: WidgetKeyView, origin: str) -> bool:
     """Tell whether a page may use the widget: our own always, any where no domain is named."""
-    allowed = {_origin_of(address) for address in (*widget.allowed_origins, settings.PUBLIC_URL)}
-    return not widget.allowed_origins or _origin_of(origin) in allowed
+    return is_allowed_origin(origin, widget.allowed_origins)
+
+
+def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
+    """Tell whether an origin is one of those named, letter by letter; a page without one is none of them."""
+    return not allowed or origin.lower() in {*allowed, _origin_of(settings.PUBLIC_URL)}
 
 
 async def _note_page(widget: WidgetKeyView, origin: str, is_allowed: bool) -> None:
@@ -100,10 +111,43 @@ async def admit_colleague(scope: Mapping[str, Any]) -> Colleague:
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
     try:
         ticket = read_inbox_ticket(query.get("ticket", ""))
+        held = read_pass(ticket.held)
         tenant = await in_thread(get_tenant, tenant_id=ticket.tenant_id)
     except DomainError as error:
         raise Refused("bad_ticket", error.detail, close_code=UNAUTHENTICATED) from None
-    return Colleague(tenant, ticket.agent, ticket.name, ticket.may_write)
+    return Colleague(tenant, ticket.agent, ticket.name, ticket.may_write, held)
+
+
+def find_unwelcome_visitors(visitors: Collection[Visitor]) -> dict[Visitor, Refused]:
+    """Return whom to send away: their widget is off, or takes their page or signature no more."""
+    standings = list_widget_standings({visitor.key for visitor in visitors})
+    judged = {visitor: _judge(visitor, standings.get(visitor.key)) for visitor in visitors}
+    return {visitor: refusal for visitor, refusal in judged.items() if refusal}
+
+
+def find_unwelcome_colleagues(colleagues: Collection[Colleague]) -> dict[Colleague, Refused]:
+    """Return whom to send away: their session, membership, role or password is not what it was."""
+    void = list_void_passes({colleague.held for colleague in colleagues})
+    detail = "What you were let in by has changed or ended; fetch a new ticket from the inbox's page."
+    return {
+        colleague: Refused("access_ended", detail, close_code=UNAUTHENTICATED)
+        for colleague in colleagues
+        if colleague.held in void
+    }
+
+
+def _judge(visitor: Visitor, standing: WidgetStanding | None) -> Refused | None:
+    if standing is None:
+        return Refused("unknown_key", "This widget has been switched off.", close_code=UNAUTHENTICATED)
+    if not is_allowed_origin(visitor.origin, standing.allowed_origins):
+        detail = "This page may not show this widget any more."
+        return Refused("origin_not_allowed", detail, close_code=FORBIDDEN)
+    current = standing.secret_version
+    signing = {None, current} | ({current - 1} if standing.previous_secret_signs else set())
+    if visitor.secret_version not in signing:
+        detail = "The secret that signed this customer token was replaced; sign a new one."
+        return Refused("token_invalid", detail, close_code=UNAUTHENTICATED)
+    return None
 
 
 def _origin_of(address: str) -> str:
@@ -111,10 +155,13 @@ def _origin_of(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-def _identify(widget: WidgetKeyView, token: str) -> Identity | None:
+def _identify(widget: WidgetKeyView, token: str) -> tuple[Identity, int] | tuple[None, None]:
     if not token:
-        return None
+        return None, None
     try:
-        return verify_customer_token(token, secret=widget.identity_secret, previous=widget.previous_secret)
+        identity = verify_customer_token(
+            token, secret=widget.identity_secret, previous=widget.previous_secret, audience=widget.key
+        )
     except BadToken as error:
         raise Refused(error.code, str(error), close_code=UNAUTHENTICATED) from None
+    return identity, widget.secret_version - identity.is_by_previous

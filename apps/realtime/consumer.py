@@ -3,14 +3,23 @@
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import orjson
 import structlog
 
-from apps.realtime.admission import Colleague, Refused, Visitor, admit, admit_colleague
+from apps.realtime.admission import (
+    Colleague,
+    Refused,
+    Visitor,
+    admit,
+    admit_colleague,
+    find_unwelcome_colleagues,
+    find_unwelcome_visitors,
+)
 from apps.realtime.frames import error_frame
+from apps.realtime.guard import Guard
 from apps.realtime.hub import Hub
 from apps.realtime.inbox import InboxSession
 from apps.realtime.metrics import websocket_closes, websocket_connections_active
@@ -50,10 +59,15 @@ class SocketConsumer(ABC):
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._guard = Guard(self._find_unwelcome)
 
     @abstractmethod
     async def _admit(self, scope: dict[str, Any]) -> Guest:
         """Return who connects; raises Refused."""
+
+    @abstractmethod
+    def _find_unwelcome(self, guests: Collection[Any]) -> Mapping[Any, Refused]:
+        """Return which of those who were admitted would not be now."""
 
     @abstractmethod
     def _open_session(self, guest: Any, outbound: Outbound) -> Session:
@@ -65,23 +79,29 @@ class SocketConsumer(ABC):
         try:
             guest = await self._admit(scope)
         except Refused as refusal:
-            await send({"type": "websocket.send", "text": orjson.dumps(error_frame(refusal)).decode()})
-            await _close(send, refusal.close_code)
+            await _turn_away(send, refusal)
             return
         gauge = websocket_connections_active.labels(str(guest.tenant.id))
         with gauge.track_inprogress():
-            await _close(send, await self._converse(guest, receive, send))
+            end = await self._converse(guest, receive, send)
+            if isinstance(end, Refused):
+                await _turn_away(send, end)
+            else:
+                await _close(send, _close_code(end))
 
-    async def _converse(self, guest: Guest, receive: Receive, send: Send) -> int | None:
+    async def _converse(self, guest: Guest, receive: Receive, send: Send) -> BaseException | None:
         outbound = Outbound()
         session = self._open_session(guest, outbound)
         jobs = [
             asyncio.create_task(job)
-            for job in (_read(receive, session), _write(send, outbound), session.run())
+            for job in (
+                *(_read(receive, session), _write(send, outbound), session.run()),
+                self._guard.watch(guest),
+            )
         ]
         try:
             await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
-            return _close_code(next(job for job in jobs if job.done()))
+            return next(job for job in jobs if job.done()).exception()
         finally:
             for job in jobs:
                 job.cancel()
@@ -95,6 +115,9 @@ class ChatConsumer(SocketConsumer):
     async def _admit(self, scope: dict[str, Any]) -> Visitor:
         return await admit(scope)
 
+    def _find_unwelcome(self, guests: Collection[Visitor]) -> Mapping[Visitor, Refused]:
+        return find_unwelcome_visitors(guests)
+
     def _open_session(self, guest: Visitor, outbound: Outbound) -> ChatSession:
         return ChatSession(visitor=guest, outbound=outbound, hub=self._hub)
 
@@ -104,6 +127,9 @@ class InboxConsumer(SocketConsumer):
 
     async def _admit(self, scope: dict[str, Any]) -> Colleague:
         return await admit_colleague(scope)
+
+    def _find_unwelcome(self, guests: Collection[Colleague]) -> Mapping[Colleague, Refused]:
+        return find_unwelcome_colleagues(guests)
 
     def _open_session(self, guest: Colleague, outbound: Outbound) -> InboxSession:
         return InboxSession(colleague=guest, outbound=outbound, hub=self._hub)
@@ -127,8 +153,8 @@ async def _write(send: Send, outbound: Outbound) -> None:
             await send({"type": "websocket.send", "text": text})
 
 
-def _close_code(job: asyncio.Task[None]) -> int | None:
-    match job.exception():
+def _close_code(end: BaseException | None) -> int | None:
+    match end:
         case None:
             return None
         case SlowSocket() | TimeoutError():
@@ -140,6 +166,14 @@ def _close_code(job: asyncio.Task[None]) -> int | None:
         case error:
             logger.error("socket_failed", exc_info=error)
             return INTERNAL_ERROR
+
+
+async def _turn_away(send: Send, refusal: Refused) -> None:
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_DEADLINE_S):
+            text = orjson.dumps(error_frame(refusal)).decode()
+            await send({"type": "websocket.send", "text": text})
+    await _close(send, refusal.close_code)
 
 
 async def _close(send: Send, code: int | None) -> None:

@@ -1,16 +1,22 @@
 """Who a socket speaks for: the owner of an anonymous conversation, or a customer the tenant vouches for."""
 
-from dataclasses import dataclass
+import re
+import time
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import jwt
 from django.core import signing
 
+MAX_TOKEN_CHARS = 4096
+MAX_SUBJECT_CHARS = 100
+MAX_LIFETIME_S = 24 * 3600  # a token that was copied is of no use the day after
 SESSION_SALT = "realtime.session"
 SESSION_MAX_AGE_S = 90 * 24 * 3600
 CLOCK_LEEWAY_S = 30
-CHECKS: Any = {"require": ["exp"], "verify_aud": False}
+CHECKS: Any = {"require": ["exp"], "verify_aud": False}  # `aud` may be absent, so it is checked here
+CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 class BadToken(Exception):
@@ -28,6 +34,9 @@ class Identity:
     external_id: str
     email: str | None = None
     name: str | None = None
+    is_by_previous: bool = field(
+        default=False, compare=False
+    )  # signed with the secret before the last rotation
 
 
 @dataclass(frozen=True)
@@ -39,17 +48,20 @@ class SessionSecret:
     visitor_id: str
 
 
-def verify_customer_token(token: str, *, secret: str, previous: str = "") -> Identity:
+def verify_customer_token(token: str, *, secret: str, previous: str = "", audience: str = "") -> Identity:
     """Check a token of the tenant's backend: HS256, `exp`, and `sub` or `external_id`; raises BadToken.
 
-    `previous` is the secret before the last rotation, as long as it still signs.
+    `previous` is the secret before the last rotation, as long as it still signs. An `aud`, if there is one,
+    must name `audience`, the widget's key.
     """
+    if len(token) > MAX_TOKEN_CHARS:
+        raise BadToken("token_invalid", f"A customer token has at most {MAX_TOKEN_CHARS} characters.")
     if not secret:
         raise BadToken(
             "token_not_accepted", "This widget has no identity secret; create one or leave the token out."
         )
     try:
-        claims = _decode(token, secret, previous)
+        claims, is_by_previous = _decode(token, secret, previous)
     except jwt.ExpiredSignatureError:
         raise BadToken("token_expired", "The customer token has expired; sign a new one.") from None
     except jwt.InvalidTokenError as error:
@@ -57,19 +69,39 @@ def verify_customer_token(token: str, *, secret: str, previous: str = "") -> Ide
             "token_invalid",
             f"Sign the customer token with HS256 and the widget's identity secret, with exp ({error}).",
         ) from None
-    external_id = claims.get("external_id") or claims.get("sub")
-    if not isinstance(external_id, str):
+    _check_reach(claims, audience)
+    email, name = _text(claims.get("email")), _text(claims.get("name"))
+    return Identity(_subject(claims), email=email, name=name, is_by_previous=is_by_previous)
+
+
+def _check_reach(claims: dict[str, Any], audience: str) -> None:
+    if claims["exp"] > time.time() + MAX_LIFETIME_S + CLOCK_LEEWAY_S:
+        raise BadToken(
+            "token_invalid", "Let the customer token end within a day: sign a new one for each visit."
+        )
+    named = claims.get("aud", audience)
+    if audience not in (named if isinstance(named, list) else [named]):
+        raise BadToken("token_invalid", "The claim `aud` of the customer token must be this widget's key.")
+
+
+def _subject(claims: dict[str, Any]) -> str:
+    subject = claims.get("external_id") or claims.get("sub")
+    if not isinstance(subject, str) or not subject.strip() or CONTROL.search(subject):
         raise BadToken("token_invalid", "The customer token needs the claim `sub` or `external_id`, a text.")
-    return Identity(external_id, email=_text(claims.get("email")), name=_text(claims.get("name")))
+    if len(subject) > MAX_SUBJECT_CHARS:
+        detail = f"The `sub` of a customer token has at most {MAX_SUBJECT_CHARS} characters."
+        raise BadToken("token_invalid", detail)
+    return subject
 
 
-def _decode(token: str, secret: str, previous: str) -> dict[str, Any]:
+def _decode(token: str, secret: str, previous: str) -> tuple[dict[str, Any], bool]:
+    options: Any = {"algorithms": ["HS256"], "leeway": CLOCK_LEEWAY_S, "options": CHECKS}
     try:
-        return jwt.decode(token, secret, algorithms=["HS256"], leeway=CLOCK_LEEWAY_S, options=CHECKS)
+        return jwt.decode(token, secret, **options), False
     except jwt.InvalidSignatureError:
         if not previous:
             raise
-        return _decode(token, previous, "")
+        return jwt.decode(token, previous, **options), True
 
 
 def sign_session(session: SessionSecret) -> str:

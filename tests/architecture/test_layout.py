@@ -39,6 +39,7 @@ FOUNDATIONS = {
     "apps.tenants.dashboard",
     "apps.tenants.orm",
     "apps.tenants.paging",
+    "apps.tenants.passes",
     "apps.tenants.permissions",
     "apps.tenants.secrets",
     "apps.tenants.spreadsheets",

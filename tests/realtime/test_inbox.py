@@ -17,6 +17,7 @@ from apps.realtime.consumer import InboxConsumer
 from apps.realtime.hints import sender
 from apps.realtime.threads import in_thread
 from apps.realtime.valkey import client
+from tests.pages import log_in
 from tests.realtime.conftest import Browser
 
 HOSTILE = [
@@ -56,10 +57,16 @@ class Colleague(Browser):
         return True
 
 
-def ticket_of(tenant, name="Ann", may_write=True) -> str:
+def ticket_of(tenant, name="Ann", may_write=True, held=None) -> str:
+    """Return a ticket as the inbox's page gives it to a member who has just logged in."""
+    held = held or read_held(log_in(tenant))
     return issue_inbox_ticket(
-        InboxTicket(tenant_id=tenant.id, agent=f"user:{name}", name=name, may_write=may_write)
+        InboxTicket(tenant_id=tenant.id, agent=f"user:{name}", name=name, may_write=may_write, held=held)
     )
+
+
+def read_held(browser) -> str:
+    return tickets.read_inbox_ticket(browser.get("/app/inbox/ticket/").json()["ticket"]).held
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ async def work(hub, live_db, valkey):
     colleagues = []
 
     async def open_page(tenant, name="Ann", **options) -> Colleague:
-        page = Colleague(hub, ticket_of(tenant, name, **options))
+        page = Colleague(hub, await in_thread(ticket_of, tenant, name, **options))
         colleagues.append(page)
         await page.connect()
         assert (await page.hear())["type"] == "welcome"
@@ -103,7 +110,7 @@ async def test_a_page_without_a_ticket_is_turned_away(hub, live_db, acme, valkey
 
 
 async def test_a_ticket_does_not_last(hub, live_db, acme, valkey, monkeypatch):
-    ticket = ticket_of(acme)
+    ticket = await in_thread(ticket_of, acme)
     monkeypatch.setattr(tickets, "LIFETIME_S", -1)
     page = Colleague(hub, ticket)
     await page.connect()

@@ -17,6 +17,7 @@ from apps.conversations.pages.conversations import NOBODY, customer_of, intents_
 from apps.conversations.pages.people import agent_of, name_of
 from apps.conversations.pages.shown import show_entries
 from apps.tenants.dashboard import MemberRequest, member_page
+from apps.tenants.passes import issue_pass
 
 READ, WRITE = "read:conversations", "write:conversations"
 SHOWS = {"all": "All", "unclaimed": "Unclaimed", "mine": "Mine"}
@@ -70,6 +71,7 @@ def issue_ticket(request: MemberRequest) -> HttpResponse:
         agent=agent_of(request),
         name=name_of(request),
         may_write=request.principal.may(WRITE),
+        held=issue_pass(request),
     )
     return JsonResponse(
         {"url": f"{settings.REALTIME_URL}/ws/inbox/", "ticket": services.issue_inbox_ticket(ticket)}

@@ -35,7 +35,8 @@ def find_or_create_customer(
 ) -> CustomerView:
     """Return the customer of this external id, else of this email, else a new one.
 
-    What a known customer lacks is filled in; what they have is never overwritten.
+    What a known customer lacks is filled in; what they have is never overwritten. An email does not lead to
+    somebody with another external id: the id says who it is, an address is what people type.
     Raises InvalidInput.
     """
     given = {"name": name, "email": email, "external_id": external_id, "phone": phone}
@@ -43,6 +44,8 @@ def find_or_create_customer(
     with in_tenant(tenant):
         customer = _find(cleaned)
         if customer is None:
+            if _is_anothers(cleaned):
+                cleaned["email"] = None
             try:
                 return _insert(tenant, cleaned).view()
             except InvalidInput:
@@ -128,12 +131,17 @@ def _save(customer: Customer, **options: Any) -> None:
 
 
 def _find(cleaned: dict[str, Any]) -> Customer | None:
-    for name in UNIQUE:
-        if cleaned[name]:
-            customer = Customer.objects.filter(**{name: cleaned[name]}).first()
-            if customer is not None:
-                return customer
-    return None
+    external_id, email = cleaned["external_id"], cleaned["email"]
+    found = Customer.objects.filter(external_id=external_id).first() if external_id else None
+    if found is None and email:
+        found = Customer.objects.filter(email=email).first()
+        if found is not None and external_id and found.external_id:
+            return None
+    return found
+
+
+def _is_anothers(cleaned: dict[str, Any]) -> bool:
+    return bool(cleaned["email"]) and Customer.objects.filter(email=cleaned["email"]).exists()
 
 
 def _fill_in(customer: Customer, cleaned: dict[str, Any]) -> Customer:
