@@ -17,7 +17,7 @@ from django.db import connections
 from aiaas.embedded import NatsServer
 from apps.billing.services import forget_quotas
 from apps.gateway import families, signing
-from apps.tenants import credentials, selectors
+from apps.tenants import credentials, key_uses, selectors
 from apps.tenants.contracts import TenantRef
 from apps.tenants.schemas import migrate_shared
 from apps.tenants.services import provision_tenant
@@ -101,6 +101,7 @@ def _forget() -> None:
     selectors.forget_all()
     forget_quotas()
     _valkey_of_this_worker().flushdb()  # its counters would outlive the rolled-back database
+    key_uses.forget_all()
     families.forget_all()
     signing.forget_all()
 

@@ -8,7 +8,6 @@ from django.urls import path
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,7 +18,6 @@ from apps.gateway.tokens import BadToken, TokenPair, issue_tokens, renew_tokens,
 from apps.tenants import selectors, services
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, TenantRef
 from apps.tenants.identity.services import authenticate_user
-from apps.tenants.permissions import expand_scopes
 
 NO_STORE = {"Cache-Control": "no-store"}
 MAX_OVERLAP_S = 7 * 86_400
@@ -86,7 +84,9 @@ class ApiKeySerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     scopes = serializers.ListField(child=serializers.CharField())
     rate_limits = serializers.DictField(child=serializers.IntegerField())
+    made_by = serializers.CharField(allow_blank=True, help_text="A member's id, or an API key's.")
     created_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="to the minute")
     expires_at = serializers.DateTimeField(allow_null=True)
     revoked_at = serializers.DateTimeField(allow_null=True)
 
@@ -222,7 +222,10 @@ class MeView(APIView):
 
 
 class ApiKeysView(APIView):
-    """The tenant's API keys."""
+    """The tenant's API keys.
+
+    A new key may do no more, no more often and for no longer than the key or member that makes it.
+    """
 
     required_scopes = {"GET": "read:api_keys", "POST": "write:api_keys"}
 
@@ -239,8 +242,9 @@ class ApiKeysView(APIView):
     )
     def post(self, request: TenantRequest) -> Response:
         given = _validated(NewApiKeySerializer, request)
-        _refuse_more_than_own(request.auth, given["scopes"])
-        key = services.create_api_key(tenant=request.tenant, actor=request.auth.id, **given)
+        key = services.create_api_key(
+            tenant=request.tenant, actor=request.auth.id, maker=request.auth, **given
+        )
         return _key_response(key)
 
 
@@ -269,11 +273,12 @@ class ApiKeyRotationView(APIView):
     )
     def post(self, request: TenantRequest, key_id: str) -> Response:
         overlap_s = _validated(RotationSerializer, request)["overlap_s"]
-        for key in selectors.list_api_keys(tenant=request.tenant):
-            if key.key_id == key_id:
-                _refuse_more_than_own(request.auth, key.scopes)
         issued = services.rotate_api_key(
-            tenant=request.tenant, key_id=key_id, overlap_s=overlap_s, actor=request.auth.id
+            tenant=request.tenant,
+            key_id=key_id,
+            overlap_s=overlap_s,
+            actor=request.auth.id,
+            maker=request.auth,
         )
         return _key_response(issued)
 
@@ -296,12 +301,6 @@ def _token_response(pair: TokenPair) -> Response:
 
 def _key_response(key: IssuedKey) -> Response:
     return Response(IssuedKeySerializer(key).data, status=201, headers=NO_STORE)
-
-
-def _refuse_more_than_own(principal: Principal, scopes: list[str]) -> None:
-    beyond = expand_scopes(scopes) - principal.permissions
-    if beyond:
-        raise PermissionDenied(f"You do not hold {', '.join(sorted(beyond))} yourself.")
 
 
 urlpatterns = [

@@ -22,6 +22,14 @@ def coming_from(address: str) -> Iterator[None]:
         _address.reset(token)
 
 
+def find_client_address(*, peer: str, forwarded_for: str, trusted_proxies: int) -> str:
+    """Return the caller's address; only as many forwarded hops are believed as proxies are ours."""
+    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+    if not trusted_proxies or not hops:
+        return peer
+    return hops[-min(trusted_proxies, len(hops))]
+
+
 def request_address() -> str | None:
     """Return the present request's address; None outside of one."""
     return _address.get()

@@ -1,5 +1,6 @@
 """What may leave the tenants app."""
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -46,6 +47,7 @@ class Principal:
     permissions: frozenset[str] = frozenset()
     rate_limits: dict[str, int] = field(default_factory=dict)
     has_shown_mfa: bool = False  # a second factor, when logging in
+    expires_at: dt.datetime | None = None  # of an API key
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions

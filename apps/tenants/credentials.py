@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from apps.tenants.context import APP
 from apps.tenants.contracts import Principal, PrincipalKind, TenantRef
+from apps.tenants.key_uses import note_use
 from apps.tenants.permissions import expand_scopes
 
 MEMORY_S = 1.0  # a revocation is honoured within this time
@@ -25,7 +26,6 @@ MEMORY_SIZE = 10_000
 class _Known:
     secret_hash: str
     principal: Principal
-    ends_at: Any
     read_at: float
 
 
@@ -52,8 +52,10 @@ def authenticate(token: str) -> Principal | None:
     known = _recall(key_id)
     if known is None or not hmac.compare_digest(known.secret_hash, hash_secret(secret)):
         return None
-    if known.ends_at is not None and known.ends_at <= timezone.now():
+    ends_at = known.principal.expires_at
+    if ends_at is not None and ends_at <= timezone.now():
         return None
+    note_use(key_id)
     return known.principal
 
 
@@ -73,6 +75,7 @@ def _recall(key_id: str) -> _Known | None:
 
 
 def _read(key_id: str) -> _Known | None:
+    asked_at = time.monotonic()
     with connections[APP].cursor() as cursor:
         cursor.execute("SELECT * FROM resolve_api_key(%s)", [key_id])
         row = cursor.fetchone()
@@ -89,8 +92,9 @@ def _read(key_id: str) -> _Known | None:
         name=found["name"],
         permissions=expand_scopes(_json(found["scopes"])),
         rate_limits=_json(found["rate_limits"]),
+        expires_at=min(ends, default=None),
     )
-    return _Known(found["secret_hash"], principal, min(ends, default=None), time.monotonic())
+    return _Known(found["secret_hash"], principal, asked_at)
 
 
 def _json(value: Any) -> Any:

@@ -114,6 +114,13 @@ class ApiKeyForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": "Tick at least one."},
     )
+    requests_per_minute = forms.IntegerField(
+        label="Requests a minute at most",
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+        help_text="Beside the plan's limit, which all keys share; empty for no limit of its own.",
+    )
     expires_on = forms.DateField(
         label="Last day",
         required=False,

@@ -22,9 +22,10 @@ from apps.tenants.context import OWNER, in_tenant
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, Role, TenantRef, WidgetKeyView
 from apps.tenants.events import TenantProvisioned
 from apps.tenants.identity.addresses import keep_address
+from apps.tenants.key_rules import bound_by, check_key, require_no_stronger
 from apps.tenants.models import ApiKey, AuditEvent, Membership, Tenant, User, WidgetKey
 from apps.tenants.origins import clean_origins
-from apps.tenants.permissions import ALL, COARSE_SCOPES, ROLE_PERMISSIONS
+from apps.tenants.permissions import ROLE_PERMISSIONS
 from apps.tenants.schemas import create_schema, drop_schema
 from apps.tenants.secrets import seal, unseal
 
@@ -115,14 +116,19 @@ def create_api_key(
     name: str,
     scopes: list[str],
     rate_limits: dict[str, int] | None = None,
-    expires_at: Any = None,
+    expires_at: dt.datetime | None = None,
     actor: str = "platform",
+    maker: Principal | None = None,
 ) -> IssuedKey:
-    """Issue an API key; its token can be read from the answer and never again."""
-    unknown = sorted(set(scopes) - ALL - set(COARSE_SCOPES))
-    if unknown or not scopes:
-        what = f"Unknown: {', '.join(unknown)}. " if unknown else ""
-        raise InvalidInput({"scopes": [f"{what}Give at least one of api:read, api:write or a permission."]})
+    """Issue an API key; its token can be read from the answer and never again.
+
+    What binds a `maker` binds the key. Raises InvalidInput, and NotAllowed for one that is stronger.
+    """
+    limits = rate_limits or {}
+    check_key(name=name, scopes=scopes, rate_limits=limits, expires_at=expires_at)
+    if maker is not None:
+        limits, expires_at = bound_by(maker, rate_limits=limits, expires_at=expires_at)
+        require_no_stronger(maker, scopes=scopes, rate_limits=limits, expires_at=expires_at)
     key_id, secret = credentials.new_key_id(), credentials.new_secret()
     with in_tenant(tenant):
         ApiKey.objects.create(
@@ -131,12 +137,12 @@ def create_api_key(
             name=name,
             secret_hash=credentials.hash_secret(secret),
             scopes=scopes,
-            rate_limits=rate_limits or {},
+            rate_limits=limits,
             expires_at=expires_at,
+            made_by=actor[:100],
         )
-        record_audit(
-            tenant=tenant, actor=actor, action="api_key.created", target=key_id, data={"scopes": scopes}
-        )
+        data = {"scopes": scopes, "rate_limits": limits}
+        record_audit(tenant=tenant, actor=actor, action="api_key.created", target=key_id, data=data)
     return IssuedKey(key_id=key_id, token=f"{key_id}.{secret}", name=name, scopes=tuple(scopes))
 
 
@@ -158,13 +164,26 @@ def revoke_api_key(*, tenant: TenantRef, key_id: str, actor: str = "platform") -
 
 
 def rotate_api_key(
-    *, tenant: TenantRef, key_id: str, overlap_s: int = 0, actor: str = "platform"
+    *,
+    tenant: TenantRef,
+    key_id: str,
+    overlap_s: int = 0,
+    actor: str = "platform",
+    maker: Principal | None = None,
 ) -> IssuedKey:
-    """Replace a key by a new one with the same rights; the old one works for `overlap_s` more seconds."""
+    """Replace a key by a new one with the same rights; the old one works for `overlap_s` more seconds.
+
+    Raises NotFoundError, and NotAllowed for a key that is stronger than its `maker`.
+    """
     with in_tenant(tenant):
-        old = ApiKey.objects.select_for_update().filter(key_id=key_id).first()
+        old = (
+            ApiKey.objects.select_for_update().filter(key_id=key_id).first() if "\x00" not in key_id else None
+        )
         if old is None or not old.is_usable(timezone.now()):
             raise NotFoundError(f"There is no usable API key {key_id!r}.")
+        if maker is not None:
+            rights = {"scopes": old.scopes, "rate_limits": old.rate_limits, "expires_at": old.expires_at}
+            require_no_stronger(maker, **rights)
         new = create_api_key(
             tenant=tenant,
             name=old.name,
@@ -173,7 +192,10 @@ def rotate_api_key(
             expires_at=old.expires_at,
             actor=actor,
         )
-        old.revoked_at = timezone.now() + dt.timedelta(seconds=overlap_s)
+        ends_at = timezone.now() + dt.timedelta(seconds=overlap_s)
+        old.revoked_at = (
+            min(ends_at, old.revoked_at) if old.revoked_at else ends_at
+        )  # never later than before
         old.save(update_fields=["revoked_at"])
         record_audit(
             tenant=tenant, actor=actor, action="api_key.rotated", target=key_id, data={"new": new.key_id}

@@ -6,7 +6,7 @@ import re
 import pytest
 from django.utils import timezone
 
-from apps.tenants import credentials
+from apps.tenants import credentials, key_uses
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.selectors import list_api_keys, list_audit_events
 from apps.tenants.services import authenticate_api_key, create_api_key
@@ -40,6 +40,24 @@ def test_a_key_is_made_and_its_token_shown_once(acme: TenantRef):
     assert made.actor.startswith("owner-")
 
 
+def test_limit_last_use_and_maker_are_shown(acme: TenantRef):
+    client = log_in(acme)
+    assert (
+        client.post(
+            URL, {"name": "import", "scopes": ["read:orders"], "requests_per_minute": "1200"}
+        ).status_code
+        == 302
+    )
+    token = token_on(client.get(URL).content)
+    assert b"not yet" in client.get(URL).content
+    assert authenticate_api_key(token).rate_limits == {"requests_per_minute": 1200}
+    key_uses.write_uses()
+    page = client.get(URL).content.decode()
+    assert "1,200" in page
+    assert "by owner-" in page
+    assert "not yet" not in page
+
+
 def test_the_session_never_holds_the_token_in_clear(acme: TenantRef):
     client = log_in(acme)
     client.post(URL, {"name": "import", "scopes": ["api:read"]})
@@ -62,6 +80,11 @@ def test_the_session_never_holds_the_token_in_clear(acme: TenantRef):
         ("expires_on", "9999-12-31"),
         ("expires_on", "NaN"),
         ("expires_on", "-1"),
+        ("requests_per_minute", "0"),
+        ("requests_per_minute", "-5"),
+        ("requests_per_minute", "1.5"),
+        ("requests_per_minute", "1000001"),
+        ("requests_per_minute", "NaN"),
     ],
 )
 def test_wrong_input_is_told_at_the_field(acme: TenantRef, field: str, value: object):

@@ -48,7 +48,11 @@ def renew_key(request: MemberRequest, key_id: str) -> HttpResponse:
     form = RotateKeyForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid() and _is_within_own(request, form, key.scopes):
         issued = services.rotate_api_key(
-            tenant=request.tenant, key_id=key_id, actor=request.user.email, **form.cleaned_data
+            tenant=request.tenant,
+            key_id=key_id,
+            actor=request.user.email,
+            maker=request.principal,
+            **form.cleaned_data,
         )
         _keep_token(request, issued)
         notify(request, "The new key is made. Copy its token now: it is shown this once.")
@@ -74,8 +78,10 @@ def _create(request: MemberRequest, form: ApiKeyForm) -> bool:
             tenant=request.tenant,
             name=given["name"],
             scopes=given["scopes"],
+            rate_limits=_limits_of(given["requests_per_minute"]),
             expires_at=_end_of(given["expires_on"]),
             actor=request.user.email,
+            maker=request.principal,
         )
     except DomainError as error:
         add_errors(form, error)
@@ -90,6 +96,10 @@ def _is_within_own(request: MemberRequest, form: Any, scopes: list[str]) -> bool
         field = "scopes" if "scopes" in form.fields else None
         form.add_error(field, f"You do not hold {', '.join(sorted(beyond))} yourself.")
     return not beyond
+
+
+def _limits_of(per_minute: int | None) -> dict[str, int]:
+    return {"requests_per_minute": per_minute} if per_minute else {}
 
 
 def _end_of(day: dt.date | None) -> dt.datetime | None:
