@@ -4,6 +4,7 @@ import os
 
 import django
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
 from django.urls import path, re_path
 from django.utils.module_loading import import_string
 
@@ -18,6 +19,8 @@ from apps.realtime.operations import Lifespan, serve_operations  # noqa: E402
 
 for handler in {name for names in IN_TRANSACTION.values() for name in names}:
     import_string(handler)  # now, and not while the first customer waits
+
+import_string(settings.VISITOR_LIMITER)
 
 start_pulse("realtime")
 hub = Hub()

@@ -243,6 +243,7 @@ DELTA_SINKS = [
     "apps.gateway.openai.deltas.LocalDeltas",
 ]
 GROUP_SENDER = "apps.realtime.hints.sender"
+VISITOR_LIMITER = "apps.gateway.visitors.take_of_each"
 # What tools, webhooks and fetched pages may call beyond public addresses: host, host:port, IP or CIDR.
 OUTBOUND_ALLOW: list[str] = env.list("OUTBOUND_ALLOW", default=[])
 OUTBOUND_PORTS = [int(port) for port in env.list("OUTBOUND_PORTS", default=["80", "443"])]

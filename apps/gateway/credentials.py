@@ -8,6 +8,7 @@ from apps.gateway.tokens import BadToken, read_access_token
 from apps.orchestration.hooks.contracts import DeliveryRefused, Sender, SignedDelivery
 from apps.orchestration.hooks.services import verify_delivery
 from apps.resilience.errors import NotFoundError
+from apps.tenants.client_address import find_client_address
 from apps.tenants.contracts import Principal
 from apps.tenants.services import authenticate_api_key
 
@@ -57,12 +58,12 @@ def find_sender(request: HttpRequest) -> Sender | None:
 
 
 def client_ip(request: HttpRequest, trusted_proxies: int) -> str:
-    """Return the caller's address; only as many forwarded hops are believed as proxies are ours."""
-    peer: str = request.META.get("REMOTE_ADDR") or "unknown"
-    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
-    if not trusted_proxies or not hops:
-        return peer
-    return hops[-min(trusted_proxies, len(hops))]
+    """Return the address of a request's caller."""
+    return find_client_address(
+        peer=request.META.get("REMOTE_ADDR") or "unknown",
+        forwarded_for=request.headers.get("X-Forwarded-For", ""),
+        trusted_proxies=trusted_proxies,
+    )
 
 
 def _by_key(credential: str) -> Principal:

@@ -13,6 +13,7 @@ from apps.realtime.identity import BadToken, Identity, verify_customer_token
 from apps.realtime.sightings import note_sighting
 from apps.realtime.threads import in_thread
 from apps.resilience.errors import DomainError
+from apps.tenants.client_address import find_client_address
 from apps.tenants.contracts import TenantRef, WidgetKeyView, WidgetStanding
 from apps.tenants.passes import Pass, list_void_passes, read_pass
 from apps.tenants.selectors import get_tenant, list_widget_standings, resolve_widget_key
@@ -27,7 +28,7 @@ UNAUTHENTICATED, FORBIDDEN = 4401, 4403
 class Visitor:
     """Somebody on a page that shows a widget; `origin` as their browser names it, empty without one.
 
-    `secret_version` is that of the secret which has signed their identity.
+    `secret_version` is that of the secret which has signed their identity, `address` where they connect from.
     """
 
     tenant: TenantRef
@@ -35,6 +36,7 @@ class Visitor:
     key: str
     origin: str
     secret_version: int | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ async def admit(scope: Mapping[str, Any]) -> Visitor:
             close_code=FORBIDDEN,
         )
     identity, secret_version = _identify(widget, query.get("token", ""))
-    return Visitor(widget.tenant, identity, widget.key, origin, secret_version)
+    return Visitor(widget.tenant, identity, widget.key, origin, secret_version, _address_of(scope))
 
 
 def may_embed(widget: WidgetKeyView, origin: str) -> bool:
@@ -100,6 +102,15 @@ async def _note_page(widget: WidgetKeyView, origin: str, is_allowed: bool) -> No
         _embedded.clear()
     _embedded.add(widget.key)
     await in_thread(note_widget_embedded, tenant=widget.tenant, key=widget.key)
+
+
+def _address_of(scope: Mapping[str, Any]) -> str:
+    sent = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return find_client_address(
+        peer=(scope.get("client") or ("unknown",))[0],
+        forwarded_for=b",".join(sent).decode("latin-1"),
+        trusted_proxies=settings.TRUSTED_PROXY_COUNT,
+    )
 
 
 def _sent_origin(scope: Mapping[str, Any]) -> str:

@@ -4,7 +4,13 @@ from typing import Any
 
 from django import forms
 
-from apps.realtime.widget_settings.contracts import LANGUAGES, TEXTS, WidgetSettings
+from apps.realtime.widget_settings.contracts import (
+    LANGUAGES,
+    MAX_ADDRESS_RATE,
+    MAX_VISITOR_RATE,
+    TEXTS,
+    WidgetSettings,
+)
 from apps.realtime.widget_settings.hours import clean_day
 from apps.realtime.widget_settings.texts import read_texts
 
@@ -200,6 +206,25 @@ class VisitorFormsForm(SectionForm):
     )
     rating = forms.BooleanField(label="Ask how it went", required=False)
     rating_comment = forms.BooleanField(label="Ask for a comment with the rating", required=False)
+
+
+class LimitsForm(SectionForm):
+    """How much is taken from visitors in a minute; what is more is refused with when to try again."""
+
+    messages_per_minute = forms.IntegerField(
+        label="Messages a minute of one visitor", min_value=1, max_value=MAX_VISITOR_RATE
+    )
+    address_messages_per_minute = forms.IntegerField(
+        label="Messages a minute from one network address",
+        min_value=1,
+        max_value=MAX_ADDRESS_RATE,
+        help_text="A whole office or mobile network may share one address.",
+    )
+    address_openings_per_minute = forms.IntegerField(
+        label="New conversations a minute from one network address",
+        min_value=1,
+        max_value=MAX_ADDRESS_RATE,
+    )
 
 
 class RotateSecretForm(forms.Form):

@@ -21,6 +21,7 @@ from apps.realtime.admission import Visitor, may_embed
 from apps.realtime.delivery import ResumePoint, plan_resume
 from apps.realtime.frames import FrameError, Hello, Offline, Profile, Rating
 from apps.realtime.identity import Identity, SessionSecret, sign_session, verify_session
+from apps.realtime.limits import require_pace_of_message, require_pace_of_opening
 from apps.realtime.widget_settings.contracts import OutsideHours, WidgetSettings
 from apps.realtime.widget_settings.selectors import Widget, find_widget
 from apps.resilience.errors import NotFoundError, QuotaExceeded
@@ -52,9 +53,14 @@ class Standing:
     is_introduced: bool
 
 
-def open_chat(*, tenant: TenantRef, identity: Identity | None, hello: Hello) -> OpenChat:
-    """Begin a conversation or reopen the visitor's own; raises NotFoundError for anybody else's."""
+def open_chat(*, visitor: Visitor, hello: Hello) -> OpenChat:
+    """Begin a conversation or reopen the visitor's own.
+
+    Raises NotFoundError for anybody else's, FrameError where too many were begun from the visitor's address.
+    """
+    tenant, identity = visitor.tenant, visitor.identity
     if hello.conversation_id is None:
+        require_pace_of_opening(visitor, require_widget(visitor).settings)
         return _begin(tenant, identity)
     conversation = conversations.get_conversation(tenant=tenant, conversation_id=hello.conversation_id)
     secret = _matching_secret(tenant, conversation, hello.session)
@@ -91,7 +97,8 @@ def find_opening(visitor: Visitor) -> dt.datetime | None:
 def store_message(*, standing: Standing, text: str, client_message_id: str) -> ReceivedMessage:
     """Store what the customer said.
 
-    Raises FrameError where a form comes first, QuotaExceeded when the tenant's plan takes no more messages.
+    Raises FrameError where a form comes first or too much was said in the last minute, QuotaExceeded when the
+    tenant's plan takes no more messages.
     """
     widget = require_widget(standing.visitor)
     if widget.settings.demanded and not standing.is_introduced:
@@ -100,6 +107,7 @@ def store_message(*, standing: Standing, text: str, client_message_id: str) -> R
     if standing.state != ConversationStatus.WITH_AGENT and widget.takes_forms_only(timezone.now()):
         opens_at = widget.opens_at(timezone.now())
         raise FrameError("closed_now", "Nobody is there now; leave an `offline` message.", opens_at=opens_at)
+    require_pace_of_message(standing.visitor, standing.conversation_id, widget.settings)
     try:
         with reserving(tenant=standing.visitor.tenant, kind=UsageKind.MESSAGE):
             return conversation_services.receive_message(

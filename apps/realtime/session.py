@@ -105,7 +105,7 @@ class ChatSession:
         if self._opened.is_set():
             raise FrameError("already_open", "This socket has its conversation; connect again for another.")
         widget = await in_thread(require_widget, self._visitor)
-        chat = await in_thread(open_chat, tenant=self._tenant, identity=self._visitor.identity, hello=hello)
+        chat = await in_thread(open_chat, visitor=self._visitor, hello=hello)
         self._conversation_id = chat.conversation.id
         self._state = chat.conversation.status
         self._is_introduced = self._is_introduced or chat.conversation.customer_id is not None

@@ -65,6 +65,17 @@ def test_an_email_that_is_anothers_is_not_filled_in(acme):
     assert (found.id, found.email) == (bob.id, None)
 
 
+def test_an_email_does_not_lead_to_somebody_with_another_external_id(acme):
+    """An address is what people type into a shop's account: it must not open another customer's history."""
+    ann = services.create_customer(tenant=acme, email="ann@example.com", external_id="7")
+    bob = services.find_or_create_customer(tenant=acme, external_id="8", email="ann@example.com", name="Bob")
+    assert bob.id != ann.id
+    assert (bob.external_id, bob.email) == ("8", None)
+    again = services.find_or_create_customer(tenant=acme, external_id="8", email="ann@example.com")
+    assert again.id == bob.id
+    assert services.find_or_create_customer(tenant=acme, email="ann@example.com").id == ann.id
+
+
 def test_customers_are_unique_and_say_in_which_field(acme):
     services.create_customer(tenant=acme, email="ann@example.com", external_id="7")
     bob = services.create_customer(tenant=acme, name="Bob")

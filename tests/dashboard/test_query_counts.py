@@ -40,6 +40,7 @@ QUERIES: dict[str, int] = {
     "app/channels/widgets/<str:key>/general/": 6,
     "app/channels/widgets/<str:key>/hours/": 6,
     "app/channels/widgets/<str:key>/install/": 6,
+    "app/channels/widgets/<str:key>/limits/": 6,
     "app/channels/widgets/<str:key>/texts/": 6,
     "app/conversations/": 8,
     "app/conversations/<uuid:conversation_id>/": 10,

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
+from apps.gateway.limits import limiter
 from apps.realtime.consumer import ChatConsumer
 from apps.realtime.hints import sender
 from apps.realtime.hub import Hub
@@ -23,8 +24,11 @@ Frame = dict[str, Any]
 class Browser:
     """One socket, as a browser has it."""
 
-    def __init__(self, hub: Hub, query: dict[str, str], origin: str | None = None) -> None:
+    def __init__(
+        self, hub: Hub, query: dict[str, str], origin: str | None = None, address: str = "192.0.2.1"
+    ) -> None:
         scope = {
+            "client": [address, 4000],
             "type": "websocket",
             "path": "/ws/chat/",
             "query_string": urlencode(query).encode(),
@@ -88,10 +92,13 @@ async def hub() -> AsyncIterator[Hub]:
 @pytest.fixture
 async def browse(hub: Hub, widget: WidgetKeyView, valkey: object) -> AsyncIterator[Callable[..., Any]]:
     """Open sockets of acme's widget: `await browse(token=…, origin=…)`; they leave when the test ends."""
+    limiter.cache_clear()
     browsers: list[Browser] = []
 
-    async def open_socket(*, key: str = widget.key, origin: str | None = None, **query: str) -> Browser:
-        browsers.append(Browser(hub, {"key": key, **query}, origin))
+    async def open_socket(
+        *, key: str = widget.key, origin: str | None = None, address: str = "192.0.2.1", **query: str
+    ) -> Browser:
+        browsers.append(Browser(hub, {"key": key, **query}, origin, address))
         return await browsers[-1].connect()
 
     yield open_socket

@@ -28,7 +28,28 @@ async def test_an_unknown_key_is_turned_away(browse, key):
     assert await browser.close_code() == 4401
 
 
-@pytest.mark.parametrize("origin", [None, "https://evil.example", "http://shop.example", "null"])
+LOOK_ALIKES = [
+    "https://shop.example.evil.example",
+    "https://evil-shop.example",
+    "https://www.shop.example",
+    "https://shop.example:8443",
+    "https://shop.example.",
+    "https://shop.example@evil.example",
+    "https://evil.example#https://shop.example",
+    "https://shop.example/",
+    "https://shop.example/path",
+    "https://shop.example https://evil.example",
+    "https://sh\u043ep.example",  # a Cyrillic o
+    "https://xn--shp-0ed.example",
+    "https://",
+    "shop.example",
+    "file://",
+]
+
+
+@pytest.mark.parametrize(
+    "origin", [None, "https://evil.example", "http://shop.example", "null", *LOOK_ALIKES]
+)
 async def test_a_page_of_another_origin_is_turned_away(browse, acme, origin):
     key = await in_thread(create_widget_key, tenant=acme, allowed_origins=["https://shop.example"])
     browser = await browse(key=key.key, origin=origin)
@@ -108,3 +129,40 @@ async def test_a_customer_does_not_open_a_strangers_anonymous_conversation(brows
     welcome = await (await browse()).hello()
     ada = await browse(token=sign(widget, "ada"))
     assert (await ada.hello(conversation_id=welcome["conversation_id"]))["code"] == "not_found"
+
+
+async def test_a_name_in_another_script_is_let_in_as_browsers_write_it(browse, acme):
+    key = await in_thread(create_widget_key, tenant=acme, allowed_origins=["https://b\u00fccher.example"])
+    browser = await browse(key=key.key, origin="https://xn--bcher-kva.example")
+    assert (await browser.hello())["type"] == "welcome"
+
+
+async def test_an_email_in_a_token_opens_nobody_elses_history(browse, widget):
+    """The token says who: `sub`. What somebody typed as their address at the shop opens nothing."""
+    ada = await browse(token=sign(widget, "ada", email="ada@example.com"))
+    welcome = await ada.hello()
+    await ada.say("My card ends in 4242")
+    bob = await browse(token=sign(widget, "bob", email="ada@example.com"))
+    error = await bob.hello(**reopening(welcome))
+    assert error["code"] == "not_found"
+    assert (await bob.hello())["conversation_id"] != welcome["conversation_id"]
+
+
+async def test_an_id_that_nobody_signed_opens_nothing(browse, widget):
+    """Neither as a parameter, nor in the hello, nor in what visitors say about themselves."""
+    welcome = await (await browse(token=sign(widget, "ada", email="ada@example.com"))).hello()
+    thief = await browse(external_id="ada", customer="ada", user_id="ada", email="ada@example.com")
+    claims = {"external_id": "ada", "customer": {"external_id": "ada"}, "email": "ada@example.com"}
+    error = await thief.hello(conversation_id=welcome["conversation_id"], **claims)
+    assert error["code"] == "not_found"
+    begun = await thief.hello(**claims)
+    assert (begun["known"], begun["head_seq"]) == (False, 0)
+    assert begun["conversation_id"] != welcome["conversation_id"]
+
+
+async def test_the_token_of_another_widget_is_none_here(browse, acme, widget):
+    other = await in_thread(create_widget_key, tenant=acme)
+    browser = await browse(token=sign(widget, "ada", aud=other.key))
+    assert (await browser.hear())["code"] == "token_invalid"
+    browser = await browse(token=sign(widget, "ada", aud=widget.key))
+    assert (await browser.hello())["type"] == "welcome"

@@ -68,6 +68,11 @@ def filled(client: Client, url: str) -> dict[str, str]:
             {"prechat": "name_email", "required": ["email"], "ask_consent": "on", "rating": "on"},
             {"prechat": "name_email", "required": ("email",), "ask_consent": True, "rating": True},
         ),
+        (
+            "limits/",
+            {"messages_per_minute": "5", "address_messages_per_minute": "50"},
+            {"messages_per_minute": 5, "address_messages_per_minute": 50},
+        ),
     ],
 )  # fmt: skip
 def test_each_section_saves_its_own_and_nothing_else(acme: TenantRef, section, given, kept):
@@ -82,7 +87,7 @@ def test_each_section_saves_its_own_and_nothing_else(acme: TenantRef, section, g
     assert audit.actor.startswith("owner-")
 
 
-@pytest.mark.parametrize("section", ["", "texts/", "hours/", "forms/", "general/"])
+@pytest.mark.parametrize("section", ["", "texts/", "hours/", "forms/", "limits/", "general/"])
 def test_saving_what_is_shown_changes_nothing(acme: TenantRef, section: str):
     client, url = log_in(acme), url_of(acme, section)
     assert client.post(url, filled(client, url)).status_code == 302
@@ -104,6 +109,8 @@ def test_saving_what_is_shown_changes_nothing(acme: TenantRef, section: str):
         ("hours/", "has_hours", "on"),
         ("forms/", "prechat", "all"),
         ("forms/", "required", ["phone"]),
+        *(("limits/", "messages_per_minute", value) for value in ("", "0", "-1", "601", "1.5", "NaN")),
+        ("limits/", "address_openings_per_minute", "10001"),
         ("general/", "name", " "),
         ("general/", "allowed_origins", "https://shop.example\nnot a domain"),
     ],
@@ -267,7 +274,7 @@ def test_tabs_are_those_whose_pages_are_there(acme: TenantRef):
 
 def test_another_company_finds_no_widget(acme: TenantRef, globex: TenantRef):
     stranger = log_in(globex)
-    for section in ("", "texts/", "general/", "hours/", "forms/", "install/"):
+    for section in ("", "texts/", "general/", "hours/", "forms/", "limits/", "install/"):
         assert stranger.get(url_of(acme, section)).status_code == 404
     assert get_widget_key(tenant=acme).key.encode() not in stranger.get("/app/channels/").content
 

@@ -48,6 +48,57 @@ def test_refuses_what_the_tenant_did_not_sign(token, code):
     assert refusal.value.code == code
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": dt.timedelta(hours=25)},
+        {"exp": dt.timedelta(days=36_500)},
+        {"aud": "wk_other"},
+        {"aud": ["wk_other"]},
+        {"aud": None, "external_id": {"$ne": ""}},
+        {"aud": 7},
+        {"sub": ""},
+        {"sub": "   "},
+        {"sub": "a\x00b"},
+        {"sub": "x" * 101},
+        {"external_id": ["ada"]},
+        {"name": "x" * 5000},
+        {"nbf": dt.timedelta(minutes=5)},
+        {"iat": dt.timedelta(minutes=5)},
+    ],
+    ids=range(14),
+)
+def test_refuses_what_reaches_too_far(claims):
+    claims = {k: timezone.now() + v if isinstance(v, dt.timedelta) else v for k, v in claims.items()}
+    with pytest.raises(BadToken) as refusal:
+        identity.verify_customer_token(_token(**claims), secret=SECRET, audience="wk_1")
+    assert refusal.value.code == "token_invalid"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"aud": "wk_1"},
+        {"aud": ["x", "wk_1"]},
+        {"exp": timezone.now() + dt.timedelta(hours=23, minutes=59)},
+        {"iat": timezone.now()},
+        {"sub": "x" * 100},
+    ],
+    ids=range(6),
+)
+def test_takes_what_stays_within_reach(claims):
+    assert identity.verify_customer_token(_token(**claims), secret=SECRET, audience="wk_1").external_id
+
+
+def test_clocks_may_differ_by_half_a_minute():
+    ended = [_token(exp=timezone.now() - dt.timedelta(seconds=late)) for late in (20, 60)]
+    assert identity.verify_customer_token(ended[0], secret=SECRET).external_id == "ada"
+    with pytest.raises(BadToken) as refusal:
+        identity.verify_customer_token(ended[1], secret=SECRET)
+    assert refusal.value.code == "token_expired"
+
+
 def test_without_a_secret_no_token_is_accepted():
     token = jwt.encode({"sub": "ada", "exp": timezone.now() + LATER}, None, algorithm="none")
     with pytest.raises(BadToken):

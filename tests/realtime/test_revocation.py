@@ -21,6 +21,12 @@ from tests.pages import log_in
 from tests.realtime.test_inbox import read_held, work  # noqa: F401 - a fixture
 
 SOON_S = 1.2
+PACE_S = guard.ROUND_EVERY_S
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(guard, "ROUND_EVERY_S", 0.2)
 
 
 async def sent_away(browser, *, code: str, close: int) -> None:
@@ -41,7 +47,8 @@ async def stays(browser) -> None:
 # Visitors.
 
 
-async def test_a_widget_that_is_switched_off_lets_everybody_go(browse, acme, widget):
+async def test_a_widget_that_is_switched_off_lets_everybody_go(browse, acme, widget, monkeypatch):
+    monkeypatch.setattr(guard, "ROUND_EVERY_S", PACE_S)
     browser = await browse()
     await browser.hello()
     await in_thread(
@@ -202,7 +209,8 @@ async def test_a_crowd_costs_as_many_questions_as_one():
     watch = guard.Guard(find)
     watchers = [asyncio.create_task(watch.watch(number)) for number in range(100)]
     lost, kept = await asyncio.wait(watchers, timeout=guard.ROUND_EVERY_S + 0.5)
-    assert asked == [100]
+    assert asked[0] == 100  # all at once, and then those who are left
+    assert set(asked[1:]) <= {50}
     assert (len(lost), len(kept)) == (50, 50)
     assert {type(watcher.exception()) for watcher in lost} == {KeyError}
     for watcher in kept:

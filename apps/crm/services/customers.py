@@ -141,7 +141,10 @@ def _find(cleaned: dict[str, Any]) -> Customer | None:
 
 
 def _is_anothers(cleaned: dict[str, Any]) -> bool:
-    return bool(cleaned["email"]) and Customer.objects.filter(email=cleaned["email"]).exists()
+    if not (cleaned["email"] and cleaned["external_id"]):
+        return False
+    others = Customer.objects.exclude(external_id=cleaned["external_id"])
+    return others.filter(email=cleaned["email"], external_id__isnull=False).exists()
 
 
 def _fill_in(customer: Customer, cleaned: dict[str, Any]) -> Customer:

@@ -93,6 +93,12 @@ def edit_forms(request: MemberRequest, key: str) -> HttpResponse:
     return _edit_section(request, key, "forms", forms.VisitorFormsForm, view="prechat")
 
 
+@member_page(read=READ, write=WRITE)
+def edit_limits(request: MemberRequest, key: str) -> HttpResponse:
+    """Change how much is taken from visitors in a minute."""
+    return _edit_section(request, key, "limits", forms.LimitsForm, view="")
+
+
 @member_page(read=READ)
 def show_installation(request: MemberRequest, key: str) -> HttpResponse:
     """Show the line for the company's pages, where the widget was seen, and its secret's state."""

@@ -53,6 +53,12 @@ class Connection {
     this.transmit(conversation_id ? { type: "hello", conversation_id, session, epoch, last_seq: this.lastSeq } : { type: "hello" });
   }
 
+  // Too many conversations were begun from this address.
+  greetLater(waitS) {
+    const socket = this.socket;
+    setTimeout(() => socket === this.socket && !this.isWelcome && this.greet(), 1000 * waitS);
+  }
+
   forget() {
     this.kept.clear();
     this.lastSeq = 0;
@@ -100,6 +106,7 @@ class Connection {
       this.lastSeq = frame.seq;
       this.drop(frame.client_message_id);
     } else if (frame.type === "error" && frame.code === "not_found") this.startOver();
+    else if (frame.type === "error" && frame.code === "too_fast" && !this.isWelcome) this.greetLater(frame.retry_after_s);
     this.hear(frame);
   }
 

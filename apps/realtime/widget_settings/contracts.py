@@ -17,6 +17,8 @@ TEXTS = {
     "consent": 600,
 }
 
+MAX_VISITOR_RATE, MAX_ADDRESS_RATE = 600, 10_000  # a minute
+
 
 class TextColor(StrEnum):
     AUTO = "auto"
@@ -83,6 +85,9 @@ class WidgetSettings:
     ask_consent: bool = False
     rating: bool = True
     rating_comment: bool = True
+    messages_per_minute: int = 30  # of one visitor
+    address_messages_per_minute: int = 120  # of everybody behind one address, such as an office
+    address_openings_per_minute: int = 30
 
     @property
     def asked(self) -> tuple[str, ...]:

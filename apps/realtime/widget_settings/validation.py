@@ -13,6 +13,8 @@ from typing import Any
 from apps.realtime.widget_settings.colours import READABLE, contrast, text_on
 from apps.realtime.widget_settings.contracts import (
     LANGUAGES,
+    MAX_ADDRESS_RATE,
+    MAX_VISITOR_RATE,
     TEXTS,
     Icon,
     OutsideHours,
@@ -147,6 +149,15 @@ def _closed_dates(value: Any) -> tuple[str, ...]:
     return tuple(sorted(days))
 
 
+def _from_1_to(most: int) -> Rule:
+    def rule(value: Any) -> int:
+        if type(value) is not int or not 1 <= value <= most:
+            raise ValueError(f"Give a whole number from 1 to {most}.")
+        return value
+
+    return rule
+
+
 RULES: dict[str, Rule] = {
     "color": _color,
     "text_color": _one_of(TextColor),
@@ -165,4 +176,7 @@ RULES: dict[str, Rule] = {
     "ask_consent": _flag,
     "rating": _flag,
     "rating_comment": _flag,
+    "messages_per_minute": _from_1_to(MAX_VISITOR_RATE),
+    "address_messages_per_minute": _from_1_to(MAX_ADDRESS_RATE),
+    "address_openings_per_minute": _from_1_to(MAX_ADDRESS_RATE),
 }
