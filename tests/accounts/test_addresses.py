@@ -221,5 +221,5 @@ def test_a_mail_server_that_is_away_stops_no_sign_up(db: None, settings):
 
 def test_the_dashboard_says_what_is_missing(acme: TenantRef):
     owner = unverified(acme)
-    assert "open the link in the mail" in owner.get("/app/team/").content.decode()
-    assert "open the link in the mail" not in log_in(acme).get("/app/team/").content.decode()
+    assert "open the link that we mail" in owner.get("/app/team/").content.decode()
+    assert "open the link that we mail" not in log_in(acme).get("/app/team/").content.decode()

@@ -10,8 +10,10 @@ from allauth.mfa.models import Authenticator
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.cache import cache
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.urls import get_resolver
 
 from apps.tenants.contracts import Role, TenantRef
 from tests.accounts.factors import (
@@ -26,6 +28,7 @@ from tests.accounts.factors import (
     set_up_passkey,
 )
 from tests.accounts.test_log_in import DEAD, LOGIN
+from tests.isolation.test_pages import patterns
 from tests.pages import PASSWORD, log_in, member_of
 
 pytestmark = pytest.mark.usefixtures("valkey")
@@ -338,6 +341,34 @@ def test_staff_show_a_second_factor(live_db, acme: TenantRef, settings):
     assert again.get("/admin/").headers["Location"].startswith("/admin/login/")
 
 
+def admin_routes() -> list[str]:
+    """Return every address of the admin but where staff log in and out, with some id in it."""
+    routes = [route for route, _ in patterns(get_resolver().url_patterns) if route.startswith("admin/")]
+    filled = {re.sub(r"<[^>]+>", "1", route) for route in routes if "(?P" not in route}
+    return sorted(filled - {"admin/login/"})
+
+
+def test_no_address_of_the_admin_is_open_without_it(live_db, settings):
+    settings.STAFF_REQUIRES_MFA = True
+    user = get_user_model().objects.create_superuser("staff@platform.example", PASSWORD)
+    client = Client(headers={"Accept": "text/html"})
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    routes = admin_routes()
+    assert len(routes) > 30
+    answers = {route: client.get(f"/{route}").headers.get("Location") for route in routes}
+    assert {route: there for route, there in answers.items() if there != BASE} == {}
+
+
 def test_a_member_without_a_factor_logs_in_as_before(acme: TenantRef):
     answer = Client().post(LOGIN, {"login": member_of(acme), "password": PASSWORD})
     assert answer.headers["Location"] == "/app/"
+
+
+def test_an_operator_lets_in_who_has_lost_every_factor(acme: TenantRef):
+    owner = log_in(acme)
+    set_up_app(owner)
+    call_command("remove_second_factors", email_of(owner))
+    answer = Client().post(LOGIN, {"login": email_of(owner), "password": PASSWORD})
+    assert answer.headers["Location"] == "/app/"
+    with pytest.raises(CommandError, match="Nobody logs in"):
+        call_command("remove_second_factors", "nobody@x.example")

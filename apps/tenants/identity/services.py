@@ -3,6 +3,7 @@
 from dataclasses import replace
 from uuid import UUID
 
+import structlog
 from allauth.core import context, ratelimit
 from allauth.core.internal.cryptokit import compare_user_code
 from allauth.mfa.models import Authenticator
@@ -11,15 +12,24 @@ from allauth.mfa.utils import decrypt
 from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 
-from apps.resilience.errors import DomainError, NotAllowed
+from apps.resilience.errors import DomainError, NotAllowed, NotFoundError
 from apps.tenants.contracts import MembershipView, Principal
 from apps.tenants.identity.addresses import keep_address
 from apps.tenants.identity.selectors import has_second_factor, is_address_verified
 from apps.tenants.models import User
 from apps.tenants.selectors import list_memberships
-from apps.tenants.services import principal_of
+from apps.tenants.services import clean_email, principal_of
 
-__all__ = ["authenticate_user", "keep_address", "principal_of_member", "require_second_factor", "use_code"]
+__all__ = [
+    "authenticate_user",
+    "keep_address",
+    "principal_of_member",
+    "remove_factors",
+    "require_second_factor",
+    "use_code",
+]
+log = structlog.get_logger(__name__)
+
 DUMMY_HASH = make_password("an unknown e-mail costs as much time as a wrong password")
 
 
@@ -68,6 +78,17 @@ def require_second_factor(*, user_id: UUID, code: str) -> bool:
         raise SecondFactorRequired("The code in `otp` is wrong or was used before; send the next one.")
     ratelimit.clear(context.request, **limit)
     return True
+
+
+def remove_factors(*, email: str) -> int:
+    """Remove a person's second factors and recovery codes and return how many; raises NotFoundError."""
+    user = User.objects.filter(email=clean_email(email)).first()
+    if user is None:
+        raise NotFoundError(f"Nobody logs in as {email!r}.")
+    with transaction.atomic():
+        removed, _ = Authenticator.objects.select_for_update().filter(user_id=user.id).delete()
+    log.warning("second_factors_removed", user=str(user.id), removed=removed)
+    return removed
 
 
 def authenticate_user(

@@ -14,6 +14,7 @@ from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants import members
 from apps.tenants.dashboard import SESSION_TENANT, add_errors, show_problem
 from apps.tenants.forms import AcceptForm
+from apps.tenants.identity.selectors import is_verified
 from apps.tenants.models import User
 
 LOGIN_BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
@@ -46,7 +47,8 @@ def _join(request: HttpRequest, token: str, invitation: members.InvitationView) 
             if not own:
                 login(request, User.objects.get(id=user_id), backend=LOGIN_BACKEND)
             request.session[SESSION_TENANT] = invitation.tenant.slug
-            return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
+            there = settings.LOGIN_REDIRECT_URL if is_verified(request) else reverse("address")
+            return HttpResponseRedirect(there)
     context = {"invitation": invitation, "form": None if own else form}
     return render(request, "tenants/invitation.html", context, status=422 if form.errors else 200)
 
