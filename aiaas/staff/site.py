@@ -67,7 +67,7 @@ class StaffSite(UnfoldAdminSite):
 
         @wraps(view)
         def enter(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if request.user.is_staff and must_show_second_factor(request):  # type: ignore[union-attr]
+            if request.user.is_staff and must_show_second_factor(request):
                 return HttpResponseRedirect(
                     find_second_step(user_id=request.user.pk, then=request.get_full_path())
                 )

@@ -40,7 +40,7 @@ def resend_proof(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@reauthentication_required(allow_get=True, app="allauth.account")
+@reauthentication_required(allow_get=True, app="allauth.account")  # type: ignore[untyped-decorator]
 @require_http_methods(["GET", "POST"])
 def change_address(request: HttpRequest) -> HttpResponse:
     """Ask for another address; it is one's own once its mail was followed."""

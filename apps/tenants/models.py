@@ -3,6 +3,7 @@
 import datetime as dt
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -59,7 +60,8 @@ class UserManager(BaseUserManager["User"]):
         user = self.model(email=email.lower(), is_staff=True, is_superuser=True, **fields)
         user.set_password(password)
         user.save(using=self._db)
-        user.emailaddress_set.create(email=user.email, verified=True, primary=True)
+        addresses = apps.get_model("account", "EmailAddress")._default_manager
+        addresses.create(user_id=user.pk, email=user.email, verified=True, primary=True)
         return user
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from allauth.account.internal.decorators import login_not_required
 from allauth.socialaccount import views
 from allauth.socialaccount.models import SocialApp
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
@@ -19,7 +18,6 @@ from apps.accounts.oidc.provider import OidcAdapter
 
 @never_cache
 @require_POST
-@login_not_required
 def leave(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Send a person to the provider.
 
@@ -33,7 +31,6 @@ def leave(request: HttpRequest, provider_id: str) -> HttpResponse:
 
 @never_cache
 @require_GET
-@login_not_required
 def come_back(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Take what the provider says, once."""
     return _call(OAuth2CallbackView, request, provider_id)

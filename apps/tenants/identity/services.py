@@ -107,7 +107,9 @@ def authenticate_user(
         raise NotAllowed("Verify your e-mail address first: log in with a browser and follow the mail.")
     memberships = list_memberships(user_id=user.id)
     chosen = next((m for m in memberships if tenant_slug in (None, m.tenant.slug)), None)
-    return chosen and principal_of_member(
+    if chosen is None:
+        return None
+    return principal_of_member(
         user_id=user.id, name=user.name, membership=chosen, has_shown_mfa=has_shown_mfa
     )
 
