@@ -117,17 +117,26 @@ def update_tool_setting(
 
 def _readable_name(source: str, wanted: str | None) -> str:
     try:
-        read = read_source(source)
-    except SourceError as error:
-        raise InvalidWorkflowSource(list(error.problems)) from None
-    of_name = [problem for problem in find_problems(source) if problem.path in ("name", "(document)")]
-    if of_name:
-        raise InvalidWorkflowSource(of_name)
-    name = str(read.data["name"])
+        name = compile_workflow(source).name
+    except InvalidWorkflow as error:
+        name = _name_in(source, error.problems)
     if wanted not in (None, name):
+        read = read_source(source)
         fix = f"write name: {wanted!r}, or save it as {name!r}"
         raise InvalidWorkflowSource([read.problem(("name",), "this is another workflow's name", fix)])
     return name
+
+
+def _name_in(source: str, problems: list[Problem]) -> str:
+    """Return the name in a source that cannot be published yet."""
+    try:
+        read = read_source(source)
+    except SourceError as error:
+        raise InvalidWorkflowSource(list(error.problems)) from None
+    of_name = [problem for problem in problems if problem.path in ("name", "(document)")]
+    if of_name:
+        raise InvalidWorkflowSource(of_name)
+    return str(read.data["name"])
 
 
 def _next_number(workflow: Workflow) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from apps.orchestration.definitions.contracts import (
@@ -46,6 +47,7 @@ def find_problems(source: str) -> list[Problem]:
     return []
 
 
+@lru_cache(maxsize=32)  # the shipped ones are compiled again and again, for every new tenant
 def compile_workflow(source: str) -> WorkflowDefinition:
     """Compile a source; raises InvalidWorkflow."""
     try:
