@@ -94,7 +94,7 @@ def read_agents(*, tenant: TenantRef, span: Span) -> list[AgentRow]:
 
 
 def _ask(tenant: TenantRef, span: Span, sql: str) -> list[dict[str, Any]]:
-    given = {"tenant_id": tenant.id, "start": span.start, "end": span.end}
+    given: dict[str, Any] = {"tenant_id": tenant.id, "start": span.start, "end": span.end}
 
     def read(alias: str) -> list[dict[str, Any]]:
         generation = shown_generation(tenant.id, lock=False, using=alias).number

@@ -124,10 +124,6 @@ class Migrator:
             _serve("")
         return len(missing)
 
-    def list_missing(self, tenant: TenantRef) -> list[Key]:
-        """Return the migrations that a tenant's schema lacks; raises MissingSchema."""
-        return list(self._missing(tenant))
-
     def _missing(self, tenant: TenantRef) -> tuple[Key, ...]:
         applied = _applied(tenant)
         nodes = self._loader.graph.nodes

@@ -14,8 +14,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from apps.crm.models import Customer
 from apps.tenants.context import OWNER, in_tenant
-from apps.tenants.migrating import Migrator, migrate_tenants
-from apps.tenants.schemas import owner_connection
+from apps.tenants.migrating import migrate_tenants
 
 LATEST = max(name for name in os.listdir(settings.ROOT / "apps/crm/migrations") if name[0].isdigit())[:-3]
 
@@ -182,10 +181,3 @@ def test_a_migration_before_its_ground_is_refused(live_db, planted, acme):
     )
     with pytest.raises(CommandError, match="acme: InconsistentMigrationHistory"):
         migrate()
-
-
-def test_missing_migrations_are_told_without_being_applied(live_db, planted, acme):
-    planted(_9001_shoe_size=AddShoeSize)
-    assert Migrator().list_missing(acme) == [("crm", "9001_shoe_size")]
-    assert "shoe_size" not in columns(acme.schema)
-    assert owner_connection().schema_name == "public"
