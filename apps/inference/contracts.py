@@ -68,7 +68,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """One question to a model; the last turn is the customer's."""
+    """One question to a model; the last turn is the customer's.
+
+    `is_grounded`: the model is told to build on facts and sources alone.
+    """
 
     model: str
     turns: tuple[ChatTurn, ...]
@@ -78,6 +81,7 @@ class ChatRequest:
     temperature: float = 0.2
     max_tokens: int = 600
     timeout_s: float = 30.0
+    is_grounded: bool = True
 
     @property
     def question(self) -> str:

@@ -9,6 +9,10 @@ from uuid import UUID
 class DeltaSink(Protocol):
     """Takes pieces of replies while they form; they may be lost, the stored reply counts."""
 
+    def is_heard(self, *, conversation_id: UUID, channel: str) -> bool:
+        """Tell whether anybody may be listening; where nobody is, replies are not asked for in pieces."""
+        ...
+
     def emit(self, *, tenant_id: UUID, conversation_id: UUID, reply_id: str, offset: int, text: str) -> None:
         """Pass on the piece that begins `offset` characters into the reply."""
         ...

@@ -333,10 +333,11 @@ def _execute(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Non
         ).run()
 
 
-def _emitter(tenant: TenantRef, run: AgentRun) -> Callable[[str], None]:
-    conversation_id = run.conversation_id
-    if conversation_id is None:
-        return lambda text: None
+def _emitter(tenant: TenantRef, run: AgentRun) -> Callable[[str], None] | None:
+    """Return what passes pieces of the reply on; None where nobody listens."""
+    conversation_id, channel = run.conversation_id, str(run.input.get("channel", ""))
+    if conversation_id is None or not _deltas().is_heard(conversation_id=conversation_id, channel=channel):
+        return None
     sent = 0
 
     def emit(text: str) -> None:

@@ -68,8 +68,11 @@ class ChatCompletionsView(OpenAIView):
         serializer = ChatCompletionSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         given = serializer.validated_data
-        _require_model(request.tenant, given["model"])
-        question = _put(request, given)
+        try:
+            question = _put(request, given)
+        except NotFoundError:
+            _require_model(request.tenant, given["model"])  # of the two that may be missing, say which
+            raise
         options = given.get("stream_options") or {}
         completion = Completion(
             run_id=question.run_id,

@@ -38,6 +38,10 @@ class DeltaHub:
                 if not self._listeners[conversation_id]:
                     del self._listeners[conversation_id]
 
+    def is_heard(self, conversation_id: UUID) -> bool:
+        """Tell whether somebody listens to a conversation."""
+        return conversation_id in self._listeners
+
     def emit(self, *, conversation_id: UUID, reply_id: str, offset: int, text: str) -> None:
         """Hand a delta to the listeners; costs a look-up where there are none."""
         if conversation_id in self._listeners:
@@ -51,6 +55,10 @@ HUB = DeltaHub()
 
 class LocalDeltas:
     """The engine's sink of this process, one of settings.DELTA_SINKS."""
+
+    def is_heard(self, *, conversation_id: UUID, channel: str) -> bool:
+        """Tell whether a request of this process waits for the pieces."""
+        return HUB.is_heard(conversation_id)
 
     def emit(self, *, tenant_id: UUID, conversation_id: UUID, reply_id: str, offset: int, text: str) -> None:
         """Hand a delta to the requests of this process that wait for it."""

@@ -19,9 +19,10 @@ QUOTE_CHARS = 300
 
 def build_messages(request: ChatRequest) -> list[dict[str, str]]:
     """Return the messages of the chat-completions protocol."""
-    system = "\n\n".join(filter(None, (request.system_prompt.strip(), RULES, *_knowledge(request))))
+    rules = RULES if request.is_grounded else ""
+    system = "\n\n".join(filter(None, (request.system_prompt.strip(), rules, *_knowledge(request))))
     turns = [{"role": turn.role, "content": turn.content} for turn in request.turns]
-    return [{"role": "system", "content": system}, *turns]
+    return [{"role": "system", "content": system}, *turns] if system else turns
 
 
 def _knowledge(request: ChatRequest) -> Iterator[str]:

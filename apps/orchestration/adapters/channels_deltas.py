@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from apps.conversations.contracts import conversation_group
+from apps.conversations.contracts import ChannelKind, conversation_group
 
 
 class ChannelsDeltas:
@@ -15,6 +15,10 @@ class ChannelsDeltas:
 
     def __init__(self) -> None:
         self._sender = import_string(settings.GROUP_SENDER)
+
+    def is_heard(self, *, conversation_id: UUID, channel: str) -> bool:
+        """Tell whether a socket may be open: only the widget's visitors see replies form."""
+        return channel == ChannelKind.WIDGET
 
     def emit(self, *, tenant_id: UUID, conversation_id: UUID, reply_id: str, offset: int, text: str) -> None:
         """Send one piece, without waiting and without ever raising."""

@@ -14,6 +14,10 @@ class FanOut:
     def __init__(self, sinks: Sequence[DeltaSink]) -> None:
         self._sinks = sinks
 
+    def is_heard(self, **where: Any) -> bool:
+        """Tell whether anybody listens to any of them."""
+        return any(sink.is_heard(**where) for sink in self._sinks)
+
     def emit(self, **piece: Any) -> None:
         """Pass a piece on to each sink."""
         for sink in self._sinks:

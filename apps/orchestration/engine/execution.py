@@ -43,7 +43,7 @@ class Execution:
     journal: Journal
     definition: WorkflowDefinition
     settings: Mapping[str, Mapping[str, Any]]
-    emit: Callable[[str], None] = lambda text: None
+    emit: Callable[[str], None] | None = None
     stop_at: float | None = None
     on_stop: Callable[[], None] = lambda: None
     may_go_on: Callable[[], bool] = lambda: True

@@ -25,7 +25,8 @@ class StepContext:
     """One execution of a step.
 
     `effect_key` is the same at every attempt. `outputs` holds the earlier steps' outputs by id,
-    `undone` the output of the step that is being undone, `emit` takes pieces of the reply as it forms.
+    `undone` the output of the step that is being undone, `emit` takes pieces of the reply as it forms, None
+    where nobody listens.
     """
 
     tenant: TenantRef
@@ -38,7 +39,7 @@ class StepContext:
     undone: Mapping[str, Any] = field(default_factory=dict)
     model: str = ""
     timeout_s: float | None = None
-    emit: Callable[[str], None] = lambda text: None
+    emit: Callable[[str], None] | None = None
 
     @property
     def text(self) -> str:

@@ -27,17 +27,19 @@ def write_reply(context: StepContext) -> Output:
     handover = str(context.find("handover") or "")
     if handover and not request.sources and not request.facts:
         # A person answers and nothing was found: a model would only say that it does not know.
-        context.emit(handover)
+        _emit(context, handover)
         return _output(ChatResult(text="", provider="rules", model="", knows=False), handover, "")
     emitted: list[str] = []
 
     def emit(text: str) -> None:
         emitted.append(text)
-        context.emit(text)
+        _emit(context, text)
 
     reason = ""
     try:
-        result = complete_chat(tenant=context.tenant, request=request, on_delta=emit)
+        result = complete_chat(
+            tenant=context.tenant, request=request, on_delta=emit if context.emit else None
+        )
     except ModelError as error:
         reason = f"{type(error).__name__}: {error}"
         log.warning("model_failed", run_id=str(context.run_id), reason=reason)
@@ -46,8 +48,13 @@ def write_reply(context: StepContext) -> Output:
     if not result.knows and context.find("intent") in THANKS:
         result = dataclasses.replace(result, text=THANKS[str(context.find("intent"))])
     if handover:
-        context.emit(f" {handover}" if emitted else handover)
+        _emit(context, f" {handover}" if emitted else handover)
     return _output(result, handover, reason)
+
+
+def _emit(context: StepContext, text: str) -> None:
+    if context.emit:
+        context.emit(text)
 
 
 def _request(context: StepContext) -> ChatRequest:
@@ -62,6 +69,7 @@ def _request(context: StepContext) -> ChatRequest:
         sources=tuple(_sources(context) or ([] if facts else _look_up(context))),
         facts=facts,
         timeout_s=context.timeout_s or TIMEOUT_S,
+        is_grounded=bool(context.arguments.get("knowledge", True)),
         **settings,
     )
 
@@ -81,8 +89,12 @@ def _sources(context: StepContext) -> list[Source]:
 
 
 def _look_up(context: StepContext) -> list[Source]:
-    """Search the knowledge where no earlier step found anything; not for small talk or a person's turn."""
-    if context.find("intent") == "smalltalk" or context.find("handover"):
+    """Search the knowledge where no earlier step found anything; not for small talk or a person's turn.
+
+    A workflow whose step says `knowledge: false` passes the question on as it is.
+    """
+    is_wanted = context.arguments.get("knowledge", True)
+    if not is_wanted or context.find("intent") == "smalltalk" or context.find("handover"):
         return []
     return [_source(raw) for raw in faq_search(context)["sources"]]
 

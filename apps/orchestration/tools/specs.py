@@ -161,6 +161,7 @@ _STEPS = [
             temperature={"type": "number", "minimum": 0, "maximum": 2},
             max_tokens={"type": "integer", "minimum": 1, "maximum": 32_000},
             history={"type": "integer", "minimum": 0, "maximum": 50},
+            knowledge={"type": "boolean"},
         ),
         outputs={
             "text": t.STRING, "knows": t.BOOL, "provider": t.STRING, "model": t.STRING, "is_fallback": t.BOOL,
