@@ -30,6 +30,7 @@ SERVER_VARIABLES = (
 class Installation:
     port: int
     environment: dict[str, str]
+    pid: int
 
     @property
     def url(self) -> str:
@@ -59,12 +60,13 @@ class Installation:
 
 
 @contextmanager
-def install() -> Iterator[Installation]:
-    """Start the product without its demo, and stop it at the end."""
+def install(**variables: str) -> Iterator[Installation]:
+    """Start the product without its demo, with variables of its own, and stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="aiaas-bench-") as folder:
         os.chmod(folder, 0o711)
         kept = {name: value for name, value in os.environ.items() if name not in SERVER_VARIABLES}
-        environment = {**kept, "AIAAS_DATA": folder, "DJANGO_SETTINGS_MODULE": "aiaas.settings.local"}
+        own = {"AIAAS_DATA": folder, "DJANGO_SETTINGS_MODULE": "aiaas.settings.local", **variables}
+        environment = {**kept, **own}
         port = _free_pair()
         command = [sys.executable, "manage.py", "up", "--no-demo", "--port", str(port), "--data", folder]
         log = Path(folder) / "up.log"
@@ -72,7 +74,7 @@ def install() -> Iterator[Installation]:
             process = subprocess.Popen(command, cwd=settings.ROOT, env=environment, stdout=out, stderr=out)
             try:
                 _await_ready(process, log)
-                yield Installation(port, environment)
+                yield Installation(port, environment, process.pid)
             finally:
                 process.send_signal(signal.SIGTERM)
                 process.wait(60)
