@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.gateway.middleware.page_policy.PagePolicyMiddleware",
     "apps.gateway.middleware.input_guard.InputGuardMiddleware",
+    "apps.gateway.middleware.cors.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -332,6 +333,12 @@ ADDRESS_PER_MINUTE = env.int("ADDRESS_PER_MINUTE", default=30_000)
 PAGES_PER_MINUTE = env.int("PAGES_PER_MINUTE", default=3000)
 CHAT_COMPLETION_WAIT_S = env.float("CHAT_COMPLETION_WAIT_S", default=60.0)
 IDEMPOTENCY_LEASE_S = env.int("IDEMPOTENCY_LEASE_S", default=120)
+
+# Whether a proxy in front ends TLS and sets X-Forwarded-Proto itself, whatever a client sent.
+BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", default=True)
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 SERVICE_NAME = env.str("OTEL_SERVICE_NAME", default="aiaas")
 LOGGING_CONFIG = "aiaas.observability.logging.configure_logging"

@@ -9,12 +9,13 @@ from celery import current_app
 from django.conf import settings
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django_prometheus.exports import ExportToDjangoView
 from redis import Redis
 from redis.exceptions import RedisError
 
 from apps.gateway.metrics import QUEUE_DEPTH
+from apps.resilience.operators import may_see_metrics
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,16 @@ def failing_checks() -> list[str]:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Export the metrics of every process that shares PROMETHEUS_MULTIPROC_DIR with this one."""
+    """Export the metrics of every process that shares PROMETHEUS_MULTIPROC_DIR with this one.
+
+    They name tenants, so strangers get the answer of an address that leads nowhere.
+    """
+    forwarded = request.headers.get("X-Forwarded-For", "") or request.headers.get("Forwarded", "")
+    if not may_see_metrics(
+        authorization=request.headers.get("Authorization", ""),
+        peer="" if forwarded else request.META.get("REMOTE_ADDR", ""),
+    ):
+        raise Http404
     queue: str = current_app.conf.task_default_queue
     try:
         with _valkey() as client:

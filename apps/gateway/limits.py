@@ -1,6 +1,7 @@
 """What the plans allow, remembered for some seconds so that a request costs no query for it."""
 
 from functools import cache
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from redis import Redis
@@ -12,6 +13,7 @@ from apps.billing.selectors import get_plan, get_quota
 from apps.gateway.rate_limit import RateLimiter
 from apps.resilience.memory import Memory
 from apps.tenants.contracts import TenantRef
+from apps.tenants.selectors import list_site_origins
 
 PLAN_MEMORY_S = 30.0
 QUOTA_MEMORY_S = 3.0
@@ -20,6 +22,7 @@ VALKEY_TIMEOUT_S = 0.25
 
 PLAN_RATES: Memory[int] = Memory(PLAN_MEMORY_S)
 QUOTAS: Memory[QuotaState] = Memory(QUOTA_MEMORY_S)
+ORIGINS: Memory[frozenset[str]] = Memory(PLAN_MEMORY_S)
 
 
 @cache
@@ -42,3 +45,18 @@ def requests_per_minute(tenant: TenantRef) -> int:
 def quota_of(tenant: TenantRef, kind: str) -> QuotaState:
     """Return the state of one quota, at most some seconds old."""
     return QUOTAS.get((str(tenant.id), kind), lambda: get_quota(tenant=tenant, kind=kind))
+
+
+def origins_of(tenant: TenantRef) -> frozenset[str]:
+    """Return the origins of a tenant's own sites, as its widgets list them; of our own pages too."""
+    return ORIGINS.get((str(tenant.id),), lambda: _read_origins(tenant))
+
+
+def _read_origins(tenant: TenantRef) -> frozenset[str]:
+    sites = list_site_origins(tenant=tenant)
+    return frozenset(_origin(address) for address in (*sites, settings.PUBLIC_URL))
+
+
+def _origin(address: str) -> str:
+    at = urlsplit(address)
+    return f"{at.scheme}://{at.netloc}".lower()

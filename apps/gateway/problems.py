@@ -30,6 +30,7 @@ OPENAI_TYPES = {
     403: "permission_error",
     429: "rate_limit_error",
 }
+OPENAI_CODES = {401: "invalid_api_key", 402: "insufficient_quota", 429: "rate_limit_exceeded"}
 
 
 class LoginRefused(DomainError):
@@ -176,9 +177,8 @@ def openai_body(problem: Problem) -> dict[str, Any]:
         message = f"{param}: {' '.join(problem.errors[param])}"
     fallback = "server_error" if problem.status >= 500 else "invalid_request_error"
     kind = OPENAI_TYPES.get(problem.status, fallback)
-    return {
-        "error": {"message": message, "type": kind, "param": param, "code": problem.code.replace("-", "_")}
-    }
+    code = OPENAI_CODES.get(problem.status, problem.code.replace("-", "_"))
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def _validation_problem(exc: exceptions.ValidationError) -> Problem:

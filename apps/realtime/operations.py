@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from apps.realtime.hub import Hub
 from apps.realtime.threads import in_thread
+from apps.resilience.operators import may_see_metrics
 
 logger = structlog.get_logger(__name__)
 
@@ -30,11 +31,18 @@ async def serve_operations(scope: dict[str, Any], receive: Receive, send: Send) 
         status, content_type, body = 200, "application/json", b'{"status":"ok"}'
     elif scope["path"] == "/readyz":
         status, content_type, body = await _readiness()
-    elif scope["path"] == "/metrics":
+    elif scope["path"] == "/metrics" and _may_see_metrics(scope):
         status, content_type, body = 200, CONTENT_TYPE_LATEST, generate_latest()
     headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _may_see_metrics(scope: dict[str, Any]) -> bool:
+    headers = {name.lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
+    is_forwarded = b"x-forwarded-for" in headers or b"forwarded" in headers
+    peer = (scope.get("client") or ("", 0))[0]
+    return may_see_metrics(authorization=headers.get(b"authorization", ""), peer="" if is_forwarded else peer)
 
 
 async def _readiness() -> tuple[int, str, bytes]:

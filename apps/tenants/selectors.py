@@ -226,6 +226,13 @@ def get_widget_key(*, tenant: TenantRef) -> WidgetKeyView:
         return view_widget_key(tenant, row)
 
 
+def list_site_origins(*, tenant: TenantRef) -> list[str]:
+    """Return the addresses of the sites that the tenant's active widgets are allowed on."""
+    with in_tenant(tenant):
+        rows = WidgetKey.objects.filter(is_active=True).values_list("allowed_origins", flat=True)
+        return [origin for origins in rows for origin in origins]
+
+
 def view_widget_key(tenant: TenantRef, row: WidgetKey) -> WidgetKeyView:
     """Return what may leave this app of a widget key, in the tenant's transaction."""
     return WidgetKeyView(

@@ -11,10 +11,14 @@ import pytest
 from django.db import connections
 from django.test.testcases import LiveServerThread, _StaticFilesHandler
 
+from apps.billing.models import Plan
+from apps.billing.services import forget_quotas, subscribe_tenant
 from apps.conversations import selectors as conversations
 from apps.conversations.services import take_over_conversation
+from apps.events.models import OutboxEvent
 from apps.gateway.openai.deltas import HUB
 from apps.ingestion.services import add_document, process_document
+from apps.tenants.context import in_tenant
 from apps.tenants.services import create_api_key
 
 MODEL = "customer_support_workflow"
@@ -208,3 +212,35 @@ def test_a_failure_in_the_stream_is_an_error_of_the_client(server, client, monke
     with pytest.raises(openai.APIError) as failed:
         list(stream)
     assert "inside" not in str(failed.value)
+
+
+def test_limits_and_quotas_reach_the_client_as_openais_own_errors(server, acme, globex):
+    facts = {"requests_per_minute": 600, "included": {"message": 1}, "has_hard_limits": True}
+    Plan.objects.create(code="tiny", name="Tiny", **facts)
+    subscribe_tenant(tenant=acme, plan_code="tiny")
+    forget_quotas()
+    with client_of(acme, server) as client:
+        first = client.chat.completions.create(model=MODEL, messages=QUESTION)
+        for stream in (False, True):
+            with pytest.raises(openai.APIStatusError) as spent:
+                client.chat.completions.create(model=MODEL, messages=QUESTION, stream=stream)
+            assert (spent.value.status_code, spent.value.code) == (402, "insufficient_quota")
+    with in_tenant(acme):
+        told = OutboxEvent.objects.filter(type="billing.usage.recorded").values_list("envelope", flat=True)
+        used = {event["data"]["kind"]: event["data"]["quantity"] for event in told}
+    assert (used["message"], used["run"]) == (1, 1)
+    billed = (used.get("prompt_token", 0), used.get("completion_token", 0))
+    assert billed == (first.usage.prompt_tokens, first.usage.completion_tokens)
+    slow = create_api_key(
+        tenant=globex, name="slow", scopes=["api:read"], rate_limits={"requests_per_minute": 1}
+    )
+    with openai.OpenAI(base_url=f"{server}/v1", api_key=slow.token, max_retries=0) as client:
+        client.models.list()
+        with pytest.raises(openai.RateLimitError) as limited:
+            client.models.list()
+    assert limited.value.code == "rate_limit_exceeded"
+    assert int(limited.value.response.headers["Retry-After"]) >= 1
+    nobody = openai.OpenAI(base_url=f"{server}/v1", api_key="ak_x.y", max_retries=0)
+    with nobody, pytest.raises(openai.AuthenticationError) as unknown:
+        nobody.models.list()
+    assert unknown.value.code == "invalid_api_key"

@@ -26,8 +26,9 @@ def test_the_socket_process_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-async def get(path: str) -> tuple[int, bytes]:
-    scope = {"type": "http", "path": path, "method": "GET", "headers": []}
+async def get(path: str, peer: str = "127.0.0.1", **headers: str) -> tuple[int, bytes]:
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "path": path, "method": "GET", "headers": raw, "client": (peer, 1)}
     wire = ApplicationCommunicator(operations.serve_operations, scope)
     await wire.send_input({"type": "http.request"})
     start, body = await wire.receive_output(), await wire.receive_output()
@@ -40,6 +41,14 @@ async def test_health_and_metrics_are_there(live_db):
     status, body = await get("/metrics")
     assert status == 200
     assert b"websocket_connections_active" in body
+
+
+async def test_metrics_are_not_for_strangers(settings):
+    assert (await get("/metrics", "203.0.113.9"))[0] == 404
+    assert (await get("/metrics", x_forwarded_for="203.0.113.9"))[0] == 404
+    settings.METRICS_TOKEN = "prometheus"
+    assert (await get("/metrics"))[0] == 404
+    assert (await get("/metrics", "203.0.113.9", authorization="Bearer prometheus"))[0] == 200
 
 
 async def test_not_ready_without_a_database(monkeypatch):
