@@ -8,8 +8,9 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from apps.conversations import selectors, services
-from apps.conversations.contracts import ChannelKind, MessageView
+from apps.conversations.contracts import ChannelKind, MessageView, ReceivedMessage
 from apps.resilience.errors import ConflictError, DomainError
+from apps.tenants.context import commit_with_next, in_tenant
 from apps.tenants.contracts import TenantRef
 
 FAILED = ("failed", "compensated", "compensation_failed", "cancelled")
@@ -51,13 +52,31 @@ def put_question(
     conversation_id: UUID | None = None,
     open_key: str | None = None,
     client_message_id: str | None = None,
+    is_told_at_once: bool = True,
 ) -> Question:
     """Store a message in the named conversation, in that of the `open_key`, or in a new one.
 
+    Whoever says nothing to the caller before the reply is stored (not `is_told_at_once`) waits for one
+    disk instead of two: the reply's commit brings the message's along.
     Its run belongs to this process, which calls `await_reply` next. Raises InvalidInput, NotFoundError,
     and ConflictError where a person has the conversation, because nobody would answer in time.
     """
     given: dict[str, Any] = {"client_message_id": client_message_id, "run_inline": True, "workflow": workflow}
+    with in_tenant(tenant):
+        received = _receive(tenant, text, conversation_id, open_key, given)
+        if received.run_id is not None and not is_told_at_once:
+            commit_with_next()
+    if received.run_id is None:
+        raise ConflictError(
+            f"A person has conversation {received.message.conversation_id}; their answer will appear in its "
+            "messages."
+        )
+    return Question(tenant, received.message, received.run_id, received.is_new)
+
+
+def _receive(
+    tenant: TenantRef, text: str, conversation_id: UUID | None, open_key: str | None, given: dict[str, Any]
+) -> ReceivedMessage:
     received = None
     if conversation_id is None:
         started = services.start_conversation(
@@ -68,11 +87,7 @@ def put_question(
         received = services.receive_message(
             tenant=tenant, conversation_id=conversation_id, text=text, **given
         )
-    if received.run_id is None:
-        raise ConflictError(
-            f"A person has conversation {conversation_id}; their answer will appear in its messages."
-        )
-    return Question(tenant, received.message, received.run_id, received.is_new)
+    return received
 
 
 def await_reply(question: Question, *, wait_s: float) -> MessageView:

@@ -1,15 +1,20 @@
 import json
 import threading
 from itertools import pairwise
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.gateway.openai.deltas import Delta, DeltaHub, StreamedText
 from apps.gateway.openai.serializers import ChatCompletionSerializer
 from apps.gateway.openai.shapes import Answer, Completion, Usage
+from apps.gateway.openai.streaming import stream_answer
+from apps.gateway.questions import put_question
+from apps.tenants.context import in_tenant
 
 ANSWER = Answer("Hello", Usage(3, 2), [{"title": "Returns"}], {"intent": "faq"})
 
@@ -128,3 +133,23 @@ def test_what_clients_send_is_taken(changes):
 )
 def test_what_cannot_be_done_is_refused_by_name(changes, field):
     assert errors_of(**changes) == {field}
+
+
+@pytest.mark.parametrize(("is_told_at_once", "commits"), [(True, "on"), (False, "off")])
+def test_a_message_waits_for_the_disk_where_its_sender_is_told_of_it(acme, is_told_at_once, commits):
+    with in_tenant(acme), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit TO on")
+        put_question(tenant=acme, text="Hello?", is_told_at_once=is_told_at_once)
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == (commits,)
+
+
+def test_a_stream_that_waits_holds_no_connection(live_db, acme):
+    connection.ensure_connection()
+    run_id, conversation_id = uuid4(), uuid4()
+    question = SimpleNamespace(run_id=run_id, conversation_id=conversation_id)
+    completion = Completion(run_id=run_id, model="m", conversation_id=conversation_id)
+    events = stream_answer(question, completion, lambda: ANSWER, wait_s=5)
+    next(events)
+    assert connection.connection is None, "as many streams as the pool has would wait for each other"
+    assert b"Hello" in b"".join(events)

@@ -146,6 +146,7 @@ def _put(request: TenantRequest, given: dict[str, Any]) -> Question:
         conversation_id=conversation_id,
         open_key=user_key or attempt_key,
         client_message_id=attempt_key,
+        is_told_at_once=bool(given.get("stream")),
     )
 
 

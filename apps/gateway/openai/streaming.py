@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 import structlog
-from django.db import connections
+from django.db import close_old_connections, connections
 
 from apps.gateway.openai.deltas import HUB, Delta, StreamedText
 from apps.gateway.openai.shapes import DONE, KEEP_ALIVE, Answer, Completion, as_event
@@ -53,6 +53,7 @@ def _events(
 ) -> Iterator[bytes]:
     gives_up_at = time.monotonic() + wait_s + GRACE_S
     text = StreamedText()
+    close_old_connections()  # the thread that works takes one of the pool; this one only waits
     yield completion.opening()
     with HUB.listen(question.conversation_id) as queue:
         work.start(queue, context)
