@@ -44,7 +44,7 @@ SELECT coalesce((
 
 def holds_epoch(tenant_id: UUID, kind: str, epoch: int) -> bool:
     """Lock the quota shared until the transaction ends; False, without the lock, in another epoch."""
-    parameters = {"kind": kind, "epoch": epoch, "lock": _lock_name(tenant_id, kind)}
+    parameters: dict[str, Any] = {"kind": kind, "epoch": epoch, "lock": _lock_name(tenant_id, kind)}
     with connection.cursor() as cursor:
         cursor.execute(HOLDS_SQL, parameters)
         is_locked = cursor.fetchone()[0]
