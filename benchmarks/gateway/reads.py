@@ -21,7 +21,7 @@ PREPARE = f"""
 from django.db import connections
 with connections["owner"].cursor() as cursor:
     cursor.execute("DROP TABLE IF EXISTS public.{TABLE}")
-    cursor.execute("CREATE TABLE public.{TABLE} AS SELECT %s::uuid AS id, 'Ada' AS name, "
+    cursor.execute("CREATE TABLE public.{TABLE} AS SELECT %%s::uuid AS id, 'Ada' AS name, "
                    "'ada@example.com' AS email, now() AS created_at", ["%(id)s"])
     cursor.execute("ALTER TABLE public.{TABLE} ADD PRIMARY KEY (id)")
 at = connections["owner"].settings_dict
