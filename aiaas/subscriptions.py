@@ -1,6 +1,7 @@
 """Who hears what: the one table from event types to handlers."""
 
-from apps.events.contracts import Consumer
+from apps.events.contracts import Consumer, stream_of
+from apps.webhooks.catalog import BY_TYPE
 
 # Called in the writer's own transaction, in this order: an exception undoes the writer's work.
 IN_TRANSACTION: dict[str, list[str]] = {
@@ -80,5 +81,14 @@ CONSUMERS: list[Consumer] = [
         stream="AGENT_EVENTS",
         subjects=("agent.message.received", "agent.run.completed"),
         handler="apps.ingestion.handlers.on_conversation_event",
+    ),
+    *(
+        Consumer(
+            name=f"webhooks_{stream.split('_')[0].lower()}",
+            stream=stream,
+            subjects=tuple(name for name in BY_TYPE if stream_of(name) == stream),
+            handler="apps.webhooks.handlers.on_event",
+        )
+        for stream in ("AGENT_EVENTS", "BILLING_EVENTS")
     ),
 ]

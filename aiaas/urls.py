@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("apps.routing.api")),
     path("api/v1/", include("apps.orchestration.api")),
     path("api/v1/", include("apps.analytics.api")),
+    path("api/v1/", include("apps.webhooks.api")),
     path("v1/", include("apps.gateway.openai.api")),
     path("hooks/", include("apps.orchestration.hooks.api")),
     path("accounts/", include("apps.accounts.urls")),

@@ -26,6 +26,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 15.0,
     },
     "mail owners what happened to their company": {"task": "workers.tasks.mail_notices", "schedule": 15.0},
+    "mail that a webhook endpoint was stopped": {
+        "task": "workers.tasks.mail_webhook_notices",
+        "schedule": 60.0,
+    },
     "count conversations whose silence has lasted long enough": {
         "task": "workers.tasks.settle_silences",
         "schedule": 300.0,

@@ -1,4 +1,4 @@
-"""Finds due runs in the table and executes them, whether or not the broker lives."""
+"""Finds due work in its table and does it, whether or not the broker lives."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from django.db import close_old_connections
 from apps.orchestration import metrics
 from apps.orchestration.services import sweep_due_runs
 
+Look = Callable[..., int]
+
 THREADS = 4
 INTERVAL_S = 1.0
 log = structlog.get_logger(__name__)
@@ -21,7 +23,14 @@ log = structlog.get_logger(__name__)
 class Sweeper:
     """One thread that looks every 1 to 2 s, and at once again while there is more than it could take."""
 
-    def __init__(self, threads: int = THREADS, interval_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self,
+        threads: int = THREADS,
+        interval_s: float = INTERVAL_S,
+        look: Look = sweep_due_runs,
+        name: str = "sweep",
+    ) -> None:
+        self._look, self._name = look, name
         self._threads, self._interval_s = threads, interval_s
         self._stop = threading.Event()
         self._free = threading.Semaphore(threads)
@@ -31,7 +40,7 @@ class Sweeper:
         """Begin to sweep; does nothing when it does already."""
         if self._thread is None:
             self._stop.clear()
-            self._thread = threading.Thread(target=self._loop, name="sweeper", daemon=True)
+            self._thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
             self._thread.start()
 
     def stop(self, timeout_s: float = 10) -> None:
@@ -42,7 +51,7 @@ class Sweeper:
             self._thread = None
 
     def _loop(self) -> None:
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="sweep") as pool:
+        with ThreadPoolExecutor(self._threads, thread_name_prefix=self._name) as pool:
             while not self._stop.is_set():
                 is_busy = self._sweep(pool)
                 # Jitter keeps many workers from looking all at the same moment.
@@ -55,7 +64,7 @@ class Sweeper:
         if free == 0:
             return True
         try:
-            found = sweep_due_runs(limit=free, submit=lambda work: self._submit(pool, work))
+            found = self._look(limit=free, submit=lambda work: self._submit(pool, work))
         except Exception:
             log.warning("sweep_failed", exc_info=True)
             return False

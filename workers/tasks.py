@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -28,10 +29,16 @@ from apps.routing import services as routing
 from apps.tenants import notices
 from apps.tenants.exporting import services as exports
 from apps.tenants.selectors import get_tenant, list_active_tenants
+from apps.webhooks import services as webhooks
 from workers.sweeper import Sweeper
 
 IDEMPOTENCY_KEPT = dt.timedelta(days=2)
-_sweeper = Sweeper()
+# Webhooks wait for others most of the time; those that fail or are slow have threads of their own.
+_sweepers = (
+    Sweeper(),
+    Sweeper(12, look=partial(webhooks.sweep_due_deliveries, suspect=False), name="webhooks"),
+    Sweeper(4, look=partial(webhooks.sweep_due_deliveries, suspect=True), name="slow-webhooks"),
+)
 log = structlog.get_logger(__name__)
 
 
@@ -105,6 +112,12 @@ def mail_notices() -> None:
     notices.mail_notices()
 
 
+@shared_task(name="workers.tasks.mail_webhook_notices")
+def mail_webhook_notices() -> None:
+    """Mail those who run a company that one of its webhook endpoints was stopped."""
+    _for_each([tenant.id for tenant in list_active_tenants()], webhooks.mail_notices)
+
+
 @shared_task(name="workers.tasks.settle_silences")
 def settle_silences() -> None:
     """Count silent conversations as resolved, in every tenant."""
@@ -175,16 +188,19 @@ def purge() -> None:
     for tenant in list_active_tenants():
         ingestion.purge_deleted_documents(tenant=tenant)
         hooks.purge_deliveries(tenant=tenant)
+        webhooks.purge_deliveries(tenant=tenant)
 
 
 @worker_ready.connect
 def begin_sweeping(**_: object) -> None:
-    """Sweep for due runs as long as the worker lives."""
-    _sweeper.start()
+    """Sweep for due runs and webhooks as long as the worker lives."""
+    for sweeper in _sweepers:
+        sweeper.start()
     orchestration.warm_up()
 
 
 @worker_shutdown.connect
 def end_sweeping(**_: object) -> None:
     """Let go of the sweep; what it has claimed goes back by its lease."""
-    _sweeper.stop()
+    for sweeper in _sweepers:
+        sweeper.stop()

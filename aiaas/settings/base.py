@@ -57,6 +57,7 @@ SHARED_APPS = [
     "apps.realtime",
     "apps.accounts",
     "apps.analytics",
+    "apps.webhooks",
 ]
 TENANT_APPS = [
     "apps.crm",
@@ -300,6 +301,9 @@ SPECTACULAR_SETTINGS = {
         "StepStateEnum": "apps.orchestration.api.runs.STEP_STATES",
         "WorkflowVersionStateEnum": "apps.orchestration.api.workflows.STATES",
         "AuthorEnum": "apps.conversations.api.shapes.AUTHORS",
+        "WebhookEndpointStateEnum": "apps.webhooks.api.STATES",
+        "WebhookDeliveryStatusEnum": "apps.webhooks.api.DELIVERY_STATUSES",
+        "WebhookAttemptOutcomeEnum": "apps.webhooks.api.OUTCOMES",
     },
 }
 

@@ -190,6 +190,13 @@ def list_owner_emails(*, tenant: TenantRef) -> list[str]:
         return list(owners.order_by("user__email").values_list("user__email", flat=True))
 
 
+def list_admin_emails(*, tenant: TenantRef) -> list[str]:
+    """Return the addresses of those who run a tenant: its owners and admins."""
+    with in_tenant(tenant):
+        members = Membership.objects.filter(role__in=[Role.OWNER, Role.ADMIN], user__is_active=True)
+        return list(members.order_by("user__email").values_list("user__email", flat=True))
+
+
 def list_agent_emails(*, tenant: TenantRef) -> list[str]:
     """Return the addresses of those who answer customers and want to be mailed when one waits."""
     roles = [role for role, granted in ROLE_PERMISSIONS.items() if "write:conversations" in granted]

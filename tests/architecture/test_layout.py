@@ -27,7 +27,7 @@ LAYERS = (
     {"conversations"},
     {"workflows"},
     {"orchestration", "hooks"},
-    {"gateway", "realtime", "accounts", "analytics"},
+    {"gateway", "realtime", "accounts", "analytics", "webhooks"},
 )
 PUBLIC = {"services", "selectors", "contracts", "events"}
 # Foundations that every app builds on: the tenant context, base model and sealing, where a request comes
@@ -42,6 +42,7 @@ FOUNDATIONS = {
     "apps.tenants.passes",
     "apps.tenants.permissions",
     "apps.tenants.secrets",
+    "apps.tenants.signing",
     "apps.tenants.spreadsheets",
     "apps.events.tracing",
 }

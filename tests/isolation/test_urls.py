@@ -16,6 +16,7 @@ from apps.orchestration.services import start_run
 from apps.routing.services import create_intent
 from apps.tenants.contracts import TenantRef
 from apps.tenants.services import create_api_key
+from apps.webhooks import services as webhooks
 from tests.billing.invoices import make_invoice
 
 # How to make one thing of each collection; the id is what its URLs carry.
@@ -46,6 +47,10 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
         start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
     ),
     "documents": lambda t: add_document(tenant=t, title="Theirs", text="Their secret.").id,
+    "webhook-endpoints": lambda t: make_webhook_endpoint(t),
+    "webhook-deliveries": lambda t: (
+        webhooks.send_test(tenant=t, endpoint_id=make_webhook_endpoint(t), actor="test").id
+    ),
 }
 # What a write needs in order to get as far as looking for the thing.
 BODIES = {
@@ -68,6 +73,11 @@ SHARED = {"api/v1/tools/<str:name>"}
 # A name that the caller chooses: a write makes something of the caller's own.
 OWN_NAMES = {("put", "api/v1/workflows/<str:name>")}
 METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def make_webhook_endpoint(tenant: TenantRef) -> uuid.UUID:
+    address = {"url": "https://8.8.8.8/theirs", "event_types": ["*"]}
+    return webhooks.create_endpoint(tenant=tenant, actor="test", **address).endpoint.id
 
 
 def patterns(entries: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
