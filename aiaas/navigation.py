@@ -1,9 +1,12 @@
 """The one table of the dashboard's pages that have a place in its menu."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+
+from apps.webhooks.selectors import list_stopped
 
 
 class Entry(NamedTuple):
@@ -70,7 +73,10 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         (title, [_link(request, entry) for entry in entries if principal.may(entry.permission)])
         for title, entries in SECTIONS
     ]
-    return {"menu": [(title, [link for link in links if link]) for title, links in sections if any(links)]}
+    return {
+        "menu": [(title, [link for link in links if link]) for title, links in sections if any(links)],
+        "stopped_webhooks": partial(list_stopped, tenant=request.tenant),  # asked by the pages that show them
+    }
 
 
 def _link(request: HttpRequest, entry: Entry) -> dict[str, Any] | None:

@@ -37,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("app/", include("apps.tenants.pages")),
     path("app/", include("apps.orchestration.pages")),
     path("app/", include("apps.orchestration.hooks.pages")),
+    path("app/", include("apps.webhooks.pages")),
     path("app/", include("apps.crm.pages")),
     path("app/", include("apps.accounts.pages")),
     path("app/", include("apps.ingestion.pages")),

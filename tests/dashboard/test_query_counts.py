@@ -20,6 +20,7 @@ from apps.ingestion.models import Chunk, Question
 from apps.orchestration.definitions.services import save_draft
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.webhooks.services import send_test
 from tests.billing.generated import deliver, usage
 from tests.isolation.test_pages import MAKERS, PAGES, address
 from tests.isolation.test_urls import WORKFLOW
@@ -156,6 +157,11 @@ def grow_document(tenant: TenantRef, document_id: uuid.UUID, total: int) -> None
         )
 
 
+def grow_endpoint(tenant: TenantRef, endpoint_id: uuid.UUID, total: int) -> None:
+    for _ in range(total):
+        send_test(tenant=tenant, endpoint_id=endpoint_id, actor="test")
+
+
 def grow_questions(tenant: TenantRef, group_id: uuid.UUID, total: int) -> None:
     with in_tenant(tenant):
         Question.objects.bulk_create(
@@ -166,6 +172,7 @@ def grow_questions(tenant: TenantRef, group_id: uuid.UUID, total: int) -> None:
 
 # What a thing of its own page holds more of.
 GROW: dict[str, Callable[[TenantRef, uuid.UUID, int], None]] = {
+    "app/channels/outgoing": grow_endpoint,
     "app/conversations": grow_conversation,
     "app/customers": grow_customer,
     "app/inbox": grow_escalation,

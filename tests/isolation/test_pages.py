@@ -27,8 +27,9 @@ from apps.tenants.exporting.services import path_of
 from apps.tenants.members import invite_member
 from apps.tenants.models import Membership, TenantExport
 from apps.tenants.services import create_api_key, create_widget_key
+from apps.webhooks import services as webhooks
 from tests.billing.invoices import make_invoice
-from tests.isolation.test_urls import WORKFLOW
+from tests.isolation.test_urls import WORKFLOW, make_webhook_endpoint
 from tests.pages import log_in, member_of
 
 
@@ -67,6 +68,10 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     ),
     "app/api-keys": lambda t: create_api_key(tenant=t, name="theirs", scopes=["api:read"]).key_id,
     "app/exports": lambda t: make_archive(t),
+    "app/channels/outgoing": lambda t: make_webhook_endpoint(t),
+    "app/channels/outgoing/deliveries": lambda t: (
+        webhooks.send_test(tenant=t, endpoint_id=make_webhook_endpoint(t), actor="test").id
+    ),
     "app/channels/widgets": lambda t: create_widget_key(tenant=t, name="Theirs").key,
     "app/conversations": make_conversation,
     "app/inbox": lambda t: (
