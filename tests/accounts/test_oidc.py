@@ -67,7 +67,7 @@ def test_without_configuration_there_is_no_other_log_in(db: None):
 
 def test_a_new_person_signs_up_and_gets_a_company(live_db, provider: Provider):
     client = stranger()
-    assert "Log in with Corp" in client.get("/accounts/login/").content.decode()
+    assert "Go on with Corp" in client.get("/accounts/login/").content.decode()
     assert go(client, provider).headers["Location"] == SIGN_UP
     form = client.get(SIGN_UP).content.decode()
     assert "olga@corp.example" in form
