@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.billing import selectors
+from apps.billing import selectors, services
 from apps.billing.adapters.pdf import draw_invoice
 from apps.billing.contracts import LineType, UsageKind
 from apps.billing.models import Invoice
@@ -100,6 +100,12 @@ class SubscriptionSerializer(serializers.Serializer[Any]):
     plan = PlanSerializer()
     started_on = serializers.DateField()
     period = PeriodSerializer()
+    next_plan = PlanSerializer(allow_null=True, help_text="what follows, unless that is taken back")
+    next_plan_at = serializers.DateTimeField(allow_null=True)
+
+
+class PlanChoiceSerializer(serializers.Serializer[Any]):
+    plan = serializers.SlugField(max_length=40, help_text="a plan's code; the present one: stay on it")
 
 
 class UsageView(APIView):
@@ -148,11 +154,27 @@ class PlansView(APIView):
 class SubscriptionView(APIView):
     """The plan that the tenant is on."""
 
-    required_scopes = {"GET": "read:usage"}
+    required_scopes = {"GET": "read:usage", "PATCH": "write:usage"}
 
     @extend_schema(operation_id="subscription_retrieve", responses=SubscriptionSerializer, tags=["billing"])
     def get(self, request: TenantRequest) -> Response:
         return Response(SubscriptionSerializer(selectors.get_subscription(tenant=request.tenant)).data)
+
+    @extend_schema(
+        operation_id="subscription_change",
+        summary="Change the plan",
+        description="A dearer plan begins at once, in proportion; a cheaper one when the period ends.",
+        request=PlanChoiceSerializer,
+        responses=SubscriptionSerializer,
+        tags=["billing"],
+    )
+    def patch(self, request: TenantRequest) -> Response:
+        given = PlanChoiceSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        changed = services.change_plan(
+            tenant=request.tenant, plan_code=given.validated_data["plan"], actor=request.principal.id
+        )
+        return Response(SubscriptionSerializer(changed).data)
 
 
 class ShareSerializer(serializers.Serializer[Any]):

@@ -13,6 +13,7 @@ from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role
 from apps.tenants.selectors import list_audit_events
 from tests.billing.generated import deliver, usage
+from tests.gateway.conftest import key_client
 from tests.pages import log_in
 
 NOW = dt.datetime(2026, 3, 15, tzinfo=dt.UTC)
@@ -155,3 +156,19 @@ def test_others_see_plans_and_change_none(acme, globex):
     assert analyst.post("/app/plans/business/").status_code == 403
     assert log_in(acme, Role.VIEWER).get("/app/plans/").status_code == 403
     assert selectors.get_plan(tenant=acme).code == "starter"
+
+
+def test_over_the_api_it_is_changed_planned_taken_back_and_refused(business, globex, valkey):
+    api = key_client(business)
+    url, sent = "/api/v1/subscription", {"content_type": "application/json"}
+    assert key_client(business, "api:read").patch(url, {"plan": "enterprise"}, **sent).status_code == 403
+    assert api.patch(url, {"plan": "nothing"}, **sent).status_code == 404
+    assert api.patch(url, {}, **sent).status_code == 400
+    planned = api.patch(url, {"plan": "starter"}, **sent).json()
+    assert (planned["plan"]["code"], planned["next_plan"]["code"]) == ("business", "starter")
+    assert planned["next_plan_at"] == planned["period"]["end"]
+    assert api.patch(url, {"plan": "business"}, **sent).json()["next_plan"] is None
+    assert api.patch(url, {"plan": "enterprise"}, **sent).json()["plan"]["code"] == "enterprise"
+    assert api.get(url).json()["plan"]["code"] == "enterprise"
+    assert list_audit_events(tenant=business)[0].action == "plan.changed"
+    assert selectors.get_subscription(tenant=globex).plan.code == "starter"
