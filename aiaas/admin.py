@@ -1,5 +1,6 @@
 """Where Django looks for what to register."""
 
+import aiaas.staff.deletions
 import aiaas.staff.log
 import aiaas.staff.money
 import aiaas.staff.people

@@ -1,6 +1,7 @@
 """Who hears what: the one table from event types to handlers."""
 
 from apps.events.contracts import Consumer, stream_of
+from apps.tenants.contracts import Eraser
 from apps.webhooks.catalog import BY_TYPE
 
 # Called in the writer's own transaction, in this order: an exception undoes the writer's work.
@@ -91,4 +92,36 @@ CONSUMERS: list[Consumer] = [
         )
         for stream in ("AGENT_EVENTS", "BILLING_EVENTS")
     ),
+]
+
+# How a customer is forgotten, step by step: what leads to others first, the customer's own row last.
+ERASERS: list[Eraser] = [
+    Eraser("apps.conversations.erasing.erase_traces"),
+    Eraser("apps.orchestration.erasing.erase_traces"),
+    Eraser("apps.orchestration.hooks.erasing.erase_traces"),
+    Eraser("apps.gateway.erasing.erase_traces"),
+    Eraser("apps.tenants.erasing.events.empty_events"),
+    Eraser("apps.tenants.erasing.events.forget_in_streams", in_transaction=False),
+    Eraser("apps.ingestion.erasing.erase_traces"),
+    Eraser("apps.analytics.erasing.erase_traces"),
+    Eraser("apps.realtime.erasing.erase_traces", in_transaction=False),
+    Eraser("apps.tenants.erasing.events.remove_archives", in_transaction=False),
+    Eraser("apps.crm.erasing.erase_traces"),
+]
+
+# What becomes of every model's rows then; a test demands a line for each.
+ERASURE_RULES = [
+    "apps.accounts.erasing.RULES",
+    "apps.analytics.erasing.RULES",
+    "apps.billing.erasing.RULES",
+    "apps.conversations.erasing.RULES",
+    "apps.crm.erasing.RULES",
+    "apps.events.erasing.services.RULES",
+    "apps.gateway.erasing.RULES",
+    "apps.ingestion.erasing.RULES",
+    "apps.orchestration.definitions.erasing.RULES",
+    "apps.orchestration.erasing.RULES",
+    "apps.orchestration.hooks.erasing.RULES",
+    "apps.routing.services.forgetting.RULES",
+    "apps.tenants.erasing.rules.RULES",
 ]

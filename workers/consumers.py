@@ -20,6 +20,7 @@ from apps.events.database import DatabaseThread
 from apps.events.ports import BrokerUnavailable
 from apps.events.services import bury, enter_inbox, list_consumers
 from apps.events.tracing import continue_trace
+from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.selectors import get_tenant
 
@@ -34,7 +35,11 @@ ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*"
 
 def handle_envelope(consumer: Consumer, envelope: Envelope) -> bool:
     """Handle an event unless this consumer has; inbox and effect commit together. Returns whether it did."""
-    tenant = get_tenant(tenant_id=envelope.tenant_id)
+    try:
+        tenant = get_tenant(tenant_id=envelope.tenant_id)
+    except NotFoundError:
+        log.warning("event_of_no_tenant", consumer=consumer.name, event_id=str(envelope.id))
+        return False  # it was deleted meanwhile: there is nothing left to bring up to date
     handler: Callable[[Envelope], None] = import_string(consumer.handler)
     with continue_trace(envelope.trace, f"consume {consumer.name}"), in_tenant(tenant):
         if not enter_inbox(consumer=consumer.name, envelope=envelope):

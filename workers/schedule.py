@@ -25,6 +25,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workers.tasks.sweep_exports",
         "schedule": 15.0,
     },
+    "go on with erasures whose hint or worker was lost": {
+        "task": "workers.tasks.sweep_erasures",
+        "schedule": 15.0,
+    },
+    "delete companies whose time has come": {"task": "workers.tasks.delete_tenants", "schedule": 300.0},
     "mail owners what happened to their company": {"task": "workers.tasks.mail_notices", "schedule": 15.0},
     "mail that a webhook endpoint was stopped": {
         "task": "workers.tasks.mail_webhook_notices",

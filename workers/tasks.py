@@ -27,6 +27,9 @@ from apps.orchestration import services as orchestration
 from apps.orchestration.hooks import services as hooks
 from apps.routing import services as routing
 from apps.tenants import notices
+from apps.tenants.deletion import services as deletions
+from apps.tenants.deletion.carrying_out import carry_out_deletion
+from apps.tenants.erasing import services as erasing
 from apps.tenants.exporting import services as exports
 from apps.tenants.selectors import get_tenant, list_active_tenants
 from apps.webhooks import services as webhooks
@@ -104,6 +107,27 @@ def sweep_exports() -> None:
     """Take up exports whose hint or worker was lost."""
     for tenant_id, export_id in exports.list_due_exports():
         exports.write_export(tenant=get_tenant(tenant_id=tenant_id), export_id=export_id)
+
+
+@shared_task(name="workers.tasks.erase_customer")
+def erase_customer(tenant_id: str, erasure_id: str) -> None:
+    """Forget a customer everywhere."""
+    erasing.carry_out_erasure(tenant=get_tenant(tenant_id=UUID(tenant_id)), erasure_id=UUID(erasure_id))
+
+
+@shared_task(name="workers.tasks.sweep_erasures")
+def sweep_erasures() -> None:
+    """Go on with erasures whose hint or worker was lost."""
+    for tenant_id, erasure_id in erasing.list_due_erasures():
+        erasing.carry_out_erasure(tenant=get_tenant(tenant_id=tenant_id), erasure_id=erasure_id)
+
+
+@shared_task(name="workers.tasks.delete_tenants")
+def delete_tenants() -> None:
+    """Delete the companies whose time has come, and remind the owners of those whose time is near."""
+    deletions.remind_owners()
+    for deletion_id in deletions.list_due_deletions():
+        carry_out_deletion(deletion_id=deletion_id)
 
 
 @shared_task(name="workers.tasks.mail_notices")

@@ -177,6 +177,8 @@ DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="AIaaS <no-reply@localhost>")
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 
+# How long a company that is to be deleted can still change its mind.
+TENANT_DELETION_GRACE_DAYS = env.int("TENANT_DELETION_GRACE_DAYS", default=30)
 # Archives of companies wait here to be fetched: one folder for every process, whichever machine it is on.
 EXPORT_DIR = Path(env.str("EXPORT_DIR", default=str(DATA_DIR / "exports")))
 

@@ -19,7 +19,7 @@ from apps.accounts.samples import SAMPLES
 from apps.ingestion.services import add_document, process_document
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants.contracts import Role, TenantRef
-from apps.tenants.selectors import get_tenant, list_memberships
+from apps.tenants.selectors import get_tenant, is_slug_taken, list_memberships
 from apps.tenants.services import add_member, provision_tenant
 
 log = structlog.get_logger(__name__)
@@ -145,13 +145,7 @@ def _free_slug(company: str) -> str:
 
 
 def _is_free(slug: str) -> bool:
-    if SignUp.objects.filter(slug=slug).exists():
-        return False
-    try:
-        get_tenant(slug=slug)
-    except NotFoundError:
-        return True
-    return False
+    return not SignUp.objects.filter(slug=slug).exists() and not is_slug_taken(slug)
 
 
 def _hint(sign_up_id: UUID) -> None:

@@ -101,3 +101,19 @@ class ImportForm(forms.Form):
     skip_existing = forms.BooleanField(
         label="Skip rows that differ from what is here already", required=False
     )
+
+
+class EraseForm(forms.Form):
+    typed = forms.CharField(max_length=254, label="Type it to confirm")
+
+    def __init__(self, *args: Any, wanted: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.wanted = wanted
+        self.fields["typed"].label = f"Type “{wanted}” to confirm"
+        self.fields["typed"].widget.attrs["autocomplete"] = "off"
+
+    def clean_typed(self) -> str:
+        typed: str = self.cleaned_data["typed"].strip()
+        if typed != self.wanted:
+            raise forms.ValidationError(f"This is not “{self.wanted}”, so nothing was erased.")
+        return typed

@@ -66,5 +66,10 @@ def list_present(*, tenant_id: UUID, conversation_id: UUID) -> list[Present]:
     return sorted(here, key=lambda present: (present.name, present.session))
 
 
+def forget_conversation(*, tenant_id: UUID, conversation_id: UUID) -> int:
+    """Forget everybody who looks at a conversation; raises RedisError."""
+    return int(client().delete(_key(tenant_id, conversation_id)))
+
+
 def _key(tenant_id: UUID, conversation_id: UUID) -> str:
     return f"presence:{tenant_id.hex}:{conversation_id.hex}"

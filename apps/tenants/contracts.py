@@ -19,6 +19,7 @@ class TenantRef:
     slug: str
     schema: str
     is_suspended: bool = field(default=False, compare=False)
+    is_closing: bool = field(default=False, compare=False)  # hence suspended: it is about to be deleted
 
 
 class Role(StrEnum):
@@ -89,6 +90,39 @@ class IssuedKey:
     token: str = field(repr=False)
     name: str
     scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A customer who is to be forgotten, and what leads to their traces.
+
+    `identifiers` are what they are known by elsewhere and what tells them apart: addresses, numbers, ids.
+    """
+
+    customer_id: UUID
+    identifiers: tuple[str, ...] = ()
+    conversation_ids: frozenset[UUID] = frozenset()
+    run_ids: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What one eraser did: rows by model, and what it found that leads to more."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    conversation_ids: frozenset[UUID] = frozenset()
+    run_ids: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True)
+class Eraser:
+    """A step of forgetting a customer: a function `(tenant, subject) -> Erased`, by dotted path.
+
+    It may run any number of times: in the transaction that notes its end, unless it asks other servers.
+    """
+
+    path: str
+    in_transaction: bool = True
 
 
 @dataclass(frozen=True)

@@ -142,3 +142,11 @@ class RotateKeyForm(forms.Form):
         choices=[(3600, "One hour"), (86_400, "One day"), (604_800, "Seven days"), (0, "Not a moment more")],
         initial=86_400,
     )
+
+
+class DeletionForm(forms.Form):
+    typed_name = forms.CharField(
+        max_length=200,
+        label="Type the company's name to confirm",
+        widget=forms.TextInput({"autocomplete": "off"}),
+    )

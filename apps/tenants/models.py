@@ -44,7 +44,8 @@ class Tenant(TenantMixin):
 
     @property
     def ref(self) -> TenantRef:
-        return TenantRef(self.id, self.slug, self.schema_name, self.status != self.Status.ACTIVE)
+        is_suspended, is_closing = self.status != self.Status.ACTIVE, self.status == self.Status.CLOSING
+        return TenantRef(self.id, self.slug, self.schema_name, is_suspended, is_closing)
 
 
 class Domain(DomainMixin):
@@ -204,6 +205,91 @@ class TenantExport(models.Model):
                 name="export_open",
             ),
         ]
+
+
+class Erasure(models.Model):
+    """A customer who is forgotten, step by step; afterwards the signed manifest alone is left.
+
+    `sealed` holds what leads to the traces, encrypted, for as long as the work goes on.
+    """
+
+    class Status(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    customer_hash = models.CharField(max_length=64)
+    requested_by = models.CharField(max_length=100)
+    status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
+    sealed = models.TextField(blank=True, editable=False)
+    done_steps = models.JSONField(default=list)
+    rows = models.JSONField(default=dict)
+    manifest = models.JSONField(null=True)
+    signature = models.CharField(max_length=64, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.CharField(max_length=100, blank=True)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    lease_epoch = models.PositiveIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "customer_hash"], name="one_erasure_per_customer")
+        ]
+        indexes = [
+            models.Index(
+                fields=["leased_until"], condition=models.Q(status="running"), name="erasure_running"
+            ),
+        ]
+
+
+class TenantDeletion(models.Model):
+    """A company's wish to be deleted; once it is carried out, its signed manifest is the record of that."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        CANCELLED = "cancelled"
+        RUNNING = "running"  # there is no way back
+        DONE = "done"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    status_before = models.CharField(max_length=20)
+    requested_by = models.CharField(max_length=100)
+    recipients = models.JSONField(default=list, editable=False)  # who is told when it is done
+    due_at = models.DateTimeField()
+    done_steps = models.JSONField(default=list)
+    rows = models.JSONField(default=dict)
+    manifest = models.JSONField(null=True)
+    signature = models.CharField(max_length=64, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True)
+    lease_epoch = models.PositiveIntegerField(default=0)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"],
+                condition=models.Q(status__in=["pending", "running"]),
+                name="one_open_deletion",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"],
+                condition=models.Q(status__in=["pending", "running"]),
+                name="deletion_open",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Asked for on {self.created_at:%Y-%m-%d}"
 
 
 class WidgetKey(models.Model):

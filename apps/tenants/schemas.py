@@ -35,7 +35,7 @@ def create_schema(schema: str) -> None:
 def drop_schema(schema: str) -> None:
     """Drop a tenant's schema with all that is in it, in the caller's transaction of the owner."""
     with connections[OWNER].cursor() as cursor:
-        cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
+        cursor.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
 
 
 @cache

@@ -5,6 +5,7 @@ A sealed secret names its key, so that one that an older key made is told by its
 
 import base64
 import hashlib
+import hmac
 import os
 from functools import lru_cache
 from uuid import UUID
@@ -84,3 +85,24 @@ def _former_cipher() -> MultiFernet:
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     digests = (hashlib.sha256(b"tenant-secrets:" + key.encode()).digest() for key in keys)
     return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
+
+
+def sign(text: str) -> str:
+    """Return the platform's signature of a text, in hexadecimal."""
+    return _signature(settings.SECRET_KEY, text)
+
+
+def is_signed(text: str, signature: str) -> bool:
+    """Tell whether the platform has signed a text, with its present key or one that is still kept."""
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return any(hmac.compare_digest(_signature(key, text), signature) for key in keys)
+
+
+def pseudonym(text: str) -> str:
+    """Return what stands for a text where the text must not; without the key nobody can try guesses."""
+    return _signature(settings.SECRET_KEY, f"pseudonym:{text}")
+
+
+def _signature(key: str, text: str) -> str:
+    derived = hashlib.sha256(b"signatures:" + key.encode()).digest()
+    return hmac.new(derived, text.encode(), hashlib.sha256).hexdigest()

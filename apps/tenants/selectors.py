@@ -63,6 +63,11 @@ def is_active(tenant: TenantRef) -> bool:
         return False
 
 
+def is_slug_taken(slug: str) -> bool:
+    """Tell whether an address is, or ever was, a company's: a deleted one's leads nobody else."""
+    return bool(_ask("SELECT is_slug_taken(%s) AS taken", slug)[0]["taken"])
+
+
 def require_active(tenant: TenantRef) -> None:
     """Raise NotAllowed for a suspended tenant: it may read, but nothing new is begun for it."""
     if not is_active(tenant):
@@ -284,7 +289,8 @@ def list_audit_events(*, tenant: TenantRef, limit: int = 100) -> list[AuditEvent
 
 def _ref(row: dict[str, Any]) -> TenantRef:
     is_suspended = row["status"] != Tenant.Status.ACTIVE
-    return TenantRef(row["tenant_id"], row["slug"], row["schema_name"], is_suspended)
+    is_closing = row["status"] == Tenant.Status.CLOSING
+    return TenantRef(row["tenant_id"], row["slug"], row["schema_name"], is_suspended, is_closing)
 
 
 def _resolved_widget(row: dict[str, Any]) -> WidgetKeyView:

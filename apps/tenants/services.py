@@ -49,6 +49,10 @@ def provision_tenant(*, slug: str, name: str, plan: str = "starter", time_zone: 
             slug=slug,
             defaults={"name": name, "time_zone": time_zone, "schema_name": f"t_{slug.replace('-', '_')}"},
         )
+        if tenant.status == Tenant.Status.DELETED:
+            raise ConflictError(
+                f"The address {slug!r} belonged to a company that was deleted. Choose another."
+            )
         if is_new:
             create_schema(tenant.schema_name)
     try:

@@ -16,6 +16,7 @@ from apps.events.contracts import STREAMS, DomainEvent, stream_of
 PLATFORM_TASKS = {
     "workers.tasks.provision_company",  # the tenant is what it makes
     "workers.tasks.ensure_partitions",
+    "workers.tasks.delete_tenants",
     "workers.tasks.mail_escalations",
     "workers.tasks.mail_notices",
     "workers.tasks.mail_reports",
@@ -23,6 +24,7 @@ PLATFORM_TASKS = {
     "workers.tasks.rotate_signing_key",
     "workers.tasks.settle_silences",
     "workers.tasks.sweep",
+    "workers.tasks.sweep_erasures",
     "workers.tasks.sweep_exports",
     "workers.tasks.sweep_sign_ups",
     "workers.tasks.sweep_trainings",

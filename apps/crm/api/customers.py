@@ -17,6 +17,8 @@ from apps.crm.api.views import ListOfViews
 from apps.crm.models import Customer
 from apps.crm.services.imports import CUSTOMER_COLUMNS
 
+ERASURE_STATUSES = [("running", "running"), ("done", "done")]
+
 
 class CustomerSerializer(serializers.Serializer):
     id = serializers.UUIDField(read_only=True)
@@ -26,6 +28,15 @@ class CustomerSerializer(serializers.Serializer):
     external_id = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=100)
     metadata = serializers.DictField(required=False)
     created_at = serializers.DateTimeField(read_only=True)
+
+
+class ErasureSerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=ERASURE_STATUSES)
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    manifest = serializers.DictField(allow_null=True, help_text="What went and what stays, once it is done.")
+    signature = serializers.CharField(allow_blank=True, help_text="The platform's signature of the manifest.")
 
 
 class CustomerFilter(serializers.Serializer):
@@ -76,6 +87,18 @@ class CustomerViewSet(ListOfViews):
     def destroy(self, request: TenantRequest, pk: UUID) -> Response:
         services.delete_customer(tenant=request.tenant, customer_id=pk)
         return Response(status=204)
+
+    @extend_schema(
+        summary="Erase a customer everywhere",
+        description="The customer is hidden at once; a worker erases every trace. Again tells how far it is.",
+        request=None,
+        responses={202: ErasureSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def erase(self, request: TenantRequest, pk: UUID) -> Response:
+        actor = request.principal.id
+        erasure = services.erase_customer(tenant=request.tenant, customer_id=pk, actor=actor)
+        return Response(ErasureSerializer(erasure).data, status=202)
 
     @extend_schema(
         operation_id="customers_import",

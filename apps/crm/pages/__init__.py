@@ -11,6 +11,7 @@ urlpatterns = [
     path("customers/export/", files.send_customers, name="customer_export"),
     path("customers/<uuid:customer_id>/", customers.show_customer, name="customer"),
     path("customers/<uuid:customer_id>/edit/", customers.edit_customer, name="customer_edit"),
+    path("customers/<uuid:customer_id>/erase/", customers.forget_customer, name="customer_erase"),
     path("orders/", orders.show_orders, name="orders"),
     path("orders/new/", orders.add_order, name="order_new"),
     path("orders/import/", files.take_orders, name="order_import"),

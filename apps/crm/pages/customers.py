@@ -4,13 +4,16 @@ from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from apps.crm import selectors, services
-from apps.crm.forms import CustomerForm, ListFilter
+from apps.crm.forms import CustomerForm, EraseForm, ListFilter
 from apps.crm.models import Customer, Lead, Order
 from apps.crm.pages.shared import edit
-from apps.tenants.dashboard import MemberRequest, member_page
+from apps.resilience.errors import ConflictError
+from apps.tenants.context import in_tenant
+from apps.tenants.dashboard import MemberRequest, member_page, notify
+from apps.tenants.erasing.services import find_erasure
 from apps.tenants.paging import paginate
 
 SHOWN = 20
@@ -55,6 +58,27 @@ def add_customer(request: MemberRequest) -> HttpResponse:
         return services.create_customer(tenant=request.tenant, **form.fields_given())
 
     return edit(request, CustomerForm, save, title="New customer", done="Added.", then="customer")
+
+
+@member_page(read="write:customers", write="write:customers", even_suspended=True)
+def forget_customer(request: MemberRequest, customer_id: UUID) -> HttpResponse:
+    """Erase a customer everywhere, once the member has typed what they are called; show how far it is."""
+    with in_tenant(request.tenant):
+        erasure = find_erasure(tenant=request.tenant, customer_id=customer_id)
+        if erasure is None:
+            customer = selectors.get_customer(tenant=request.tenant, customer_id=customer_id)
+    if erasure is not None:
+        if request.method == "POST":
+            raise ConflictError("This customer is being erased already.")
+        return render(request, "crm/erasure.html", {"erasure": erasure})
+    wanted = customer.email or customer.name or "erase"
+    form = EraseForm(request.POST if request.method == "POST" else None, wanted=wanted)
+    if request.method == "POST" and form.is_valid():
+        services.erase_customer(tenant=request.tenant, customer_id=customer_id, actor=request.user.email)
+        notify(request, "The customer is hidden from now on; every trace of them is being erased.")
+        return redirect("customer_erase", customer_id)
+    context = {"customer": customer, "form": form, "wanted": wanted}
+    return render(request, "crm/erase.html", context, status=422 if form.errors else 200)
 
 
 @member_page(read="write:customers", write="write:customers")

@@ -1,5 +1,6 @@
 """Write customers, orders and leads."""
 
+from apps.crm.erasing import erase_customer, find_customer_id
 from apps.crm.services.customers import (
     create_customer,
     delete_customer,
@@ -29,6 +30,8 @@ __all__ = [
     "delete_lead",
     "delete_order",
     "deliver_order",
+    "erase_customer",
+    "find_customer_id",
     "find_or_create_customer",
     "hold_order",
     "import_customers",

@@ -98,6 +98,40 @@ async def subscribe(client: Client, consumer: Consumer) -> Context.PullSubscript
         raise BrokerUnavailable(f"{consumer.name} cannot be declared: {error}") from error
 
 
+async def delete_messages(url: str, streams: Sequence[str], ids: frozenset[str]) -> int:
+    """Delete and overwrite the messages of these ids; returns how many. Raises BrokerUnavailable."""
+    client = await connect(url, name="eraser")
+    try:
+        return sum([await _delete_in(client, stream, ids) for stream in streams])
+    except FAILURES as error:
+        raise BrokerUnavailable(f"messages cannot be deleted: {error}") from error
+    finally:
+        await client.close()
+
+
+async def _delete_in(client: Client, stream: str, ids: frozenset[str]) -> int:
+    js = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+    try:
+        held = (await js.stream_info(stream)).state.messages
+    except NotFoundError:
+        return 0
+    if not held:
+        return 0
+    found = []
+    headers = ConsumerConfig(headers_only=True)
+    reading = await js.subscribe(">", stream=stream, ordered_consumer=True, config=headers)
+    while True:
+        message = await reading.next_msg(timeout=PUBLISH_TIMEOUT_S)
+        if (message.headers or {}).get("Nats-Msg-Id") in ids:
+            found.append(message.metadata.sequence.stream)
+        if message.metadata.num_pending == 0:
+            break
+    await reading.unsubscribe()
+    for sequence in found:
+        await js.delete_msg(stream, sequence)
+    return len(found)
+
+
 def _birth(info: StreamInfo) -> Birth:
     return Birth(info.config.name or "", str(info.created), info.state.last_seq)
 

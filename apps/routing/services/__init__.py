@@ -8,6 +8,7 @@ from apps.routing.services.candidates import (
     train_candidate,
     use_candidate,
 )
+from apps.routing.services.forgetting import forget_words
 from apps.routing.services.routes import preview_route, route_message, warm_router
 from apps.routing.services.teaching import (
     add_examples,
@@ -30,6 +31,7 @@ __all__ = [
     "delete_example",
     "delete_intent",
     "discard_candidate",
+    "forget_words",
     "list_intent_names",
     "preview_route",
     "record_feedback",

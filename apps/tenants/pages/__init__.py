@@ -10,6 +10,7 @@ from apps.tenants.pages.company import (
     list_audit,
     require_second_step,
 )
+from apps.tenants.pages.deletion import delete_company, keep_company
 from apps.tenants.pages.exports import fetch_export, list_exports
 from apps.tenants.pages.switching import choose_tenant, leave_tenant
 from apps.tenants.pages.team import (
@@ -35,6 +36,8 @@ urlpatterns = [
     path("api-keys/<str:key_id>/revoke/", drop_key, name="revoke_api_key"),
     path("settings/", edit_settings, name="settings"),
     path("settings/second-step/", require_second_step, name="require_second_step"),
+    path("settings/delete/", delete_company, name="delete_company"),
+    path("settings/delete/cancel/", keep_company, name="keep_company"),
     path("profile/", edit_profile, name="profile"),
     path("exports/", list_exports, name="exports"),
     path("exports/<uuid:export_id>/", fetch_export, name="fetch_export"),

@@ -1,0 +1,1 @@
+"""Forget a customer in events."""

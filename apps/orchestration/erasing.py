@@ -1,0 +1,25 @@
+"""Forget the runs that answered a customer, or that were given something of theirs."""
+
+from django.db import connection
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
+
+from apps.orchestration.models import AgentRun
+from apps.tenants.contracts import Erased, Subject, TenantRef
+
+RULES = {"orchestration.AgentRun": "erased", "orchestration.RunEvent": "erased"}
+
+
+def erase_traces(*, tenant: TenantRef, subject: Subject) -> Erased:
+    """Delete the runs and their history in the caller's transaction; one under way stops at its next step."""
+    of_theirs = Q(conversation_id__in=subject.conversation_ids) | Q(id__in=subject.run_ids)
+    for identifier in (str(subject.customer_id), *subject.identifiers):
+        of_theirs |= Q(given__icontains=identifier) | Q(gave__icontains=identifier)
+    given, gave = Cast("input", TextField()), Cast("output", TextField())
+    found = AgentRun.objects.annotate(given=given, gave=gave).filter(of_theirs)
+    runs = frozenset(found.values_list("id", flat=True)) | subject.run_ids
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT erase_run_events(%s)", [list(runs)])
+        [events] = cursor.fetchone()
+    total = AgentRun.objects.filter(id__in=runs).delete()[0]
+    return Erased({"orchestration.AgentRun": total, "orchestration.RunEvent": events}, run_ids=runs)
