@@ -144,7 +144,7 @@ class QuotasView(APIView):
 class PlansView(APIView):
     """The plans on sale."""
 
-    required_scopes = {"GET": "read:usage"}
+    required_scopes = {"GET": "read:billing"}
 
     @extend_schema(operation_id="plans_retrieve", responses=PlansSerializer, tags=["billing"])
     def get(self, request: TenantRequest) -> Response:
@@ -154,7 +154,7 @@ class PlansView(APIView):
 class SubscriptionView(APIView):
     """The plan that the tenant is on."""
 
-    required_scopes = {"GET": "read:usage", "PATCH": "write:usage"}
+    required_scopes = {"GET": "read:billing", "PATCH": "write:billing"}
 
     @extend_schema(operation_id="subscription_retrieve", responses=SubscriptionSerializer, tags=["billing"])
     def get(self, request: TenantRequest) -> Response:
@@ -216,7 +216,7 @@ class InvoiceSerializer(InvoiceSummarySerializer):
 class InvoicesView(generics.GenericAPIView):
     """The final invoices, newest first."""
 
-    required_scopes = {"GET": "read:usage"}
+    required_scopes = {"GET": "read:billing"}
     serializer_class = InvoiceSummarySerializer
     queryset = Invoice.objects.none()
 
@@ -230,7 +230,7 @@ class InvoicesView(generics.GenericAPIView):
 class DraftInvoiceView(APIView):
     """What the open period costs so far."""
 
-    required_scopes = {"GET": "read:usage"}
+    required_scopes = {"GET": "read:billing"}
 
     @extend_schema(operation_id="invoices_draft", responses=InvoiceSerializer, tags=["billing"])
     def get(self, request: TenantRequest) -> Response:
@@ -243,7 +243,7 @@ class DraftInvoiceView(APIView):
 class InvoiceView(APIView):
     """A final invoice with its lines."""
 
-    required_scopes = {"GET": "read:usage"}
+    required_scopes = {"GET": "read:billing"}
 
     @extend_schema(operation_id="invoices_retrieve", responses=InvoiceSerializer, tags=["billing"])
     def get(self, request: TenantRequest, invoice_id: UUID) -> Response:
@@ -254,7 +254,7 @@ class InvoiceView(APIView):
 class InvoicePdfView(APIView):
     """A final invoice as PDF."""
 
-    required_scopes = {"GET": "read:usage"}
+    required_scopes = {"GET": "read:billing"}
 
     @extend_schema(
         operation_id="invoices_pdf",

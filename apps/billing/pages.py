@@ -63,7 +63,7 @@ def export_usage(request: MemberRequest) -> HttpResponse:
     return HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
 
 
-@member_page(read="read:usage", write="write:usage")
+@member_page(read="read:billing", write="write:usage")
 def show_invoices(request: MemberRequest) -> HttpResponse:
     """Show the draft of the open period and the invoices that are final; POST has the draft checked."""
     if request.method == "POST":
@@ -82,7 +82,7 @@ def show_invoices(request: MemberRequest) -> HttpResponse:
     return render(request, "billing/invoices.html", context)
 
 
-@member_page(read="read:usage")
+@member_page(read="read:billing")
 def show_invoice(request: MemberRequest, invoice_id: UUID) -> HttpResponse:
     """Show a final invoice, ready to be printed."""
     invoice = selectors.get_invoice(tenant=request.tenant, invoice_id=invoice_id)
@@ -90,7 +90,7 @@ def show_invoice(request: MemberRequest, invoice_id: UUID) -> HttpResponse:
     return render(request, "billing/invoice.html", context)
 
 
-@member_page(read="read:usage")
+@member_page(read="read:billing")
 def download_invoice(request: MemberRequest, invoice_id: UUID) -> HttpResponse:
     """Give a final invoice as PDF."""
     invoice = selectors.get_invoice(tenant=request.tenant, invoice_id=invoice_id)
@@ -99,7 +99,7 @@ def download_invoice(request: MemberRequest, invoice_id: UUID) -> HttpResponse:
     return HttpResponse(content, content_type="application/pdf", headers=headers)
 
 
-@member_page(read="read:usage")
+@member_page(read="read:billing")
 def show_plans(request: MemberRequest) -> HttpResponse:
     """Show the plans on sale, and what this period's usage so far would cost on each."""
     subscription = selectors.get_subscription(tenant=request.tenant)
@@ -108,12 +108,12 @@ def show_plans(request: MemberRequest) -> HttpResponse:
         "offers": [
             describe_offer(offer, subscription) for offer in selectors.list_offers(tenant=request.tenant)
         ],
-        "may_change": request.principal.may("write:usage"),
+        "may_change": request.principal.may("write:billing"),
     }
     return render(request, "billing/plans.html", context)
 
 
-@member_page(read="write:usage", write="write:usage")
+@member_page(read="write:billing", write="write:billing")
 def choose_plan(request: MemberRequest, code: str) -> HttpResponse:
     """Show what changing to a plan would do, and do it."""
     if request.method == "POST":
@@ -126,7 +126,7 @@ def choose_plan(request: MemberRequest, code: str) -> HttpResponse:
     return render(request, "billing/plan.html", describe_preview(preview, subscription))
 
 
-@member_page(write="write:usage", post_only=True)
+@member_page(write="write:billing", post_only=True)
 def keep_plan(request: MemberRequest) -> HttpResponse:
     """Take back a change of plan that has not taken effect yet."""
     kept = services.keep_plan(tenant=request.tenant, actor=f"user:{request.user.id}")

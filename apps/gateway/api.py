@@ -8,7 +8,6 @@ from django.urls import path
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,7 +15,7 @@ from rest_framework.views import APIView
 from apps.gateway.problems import LoginRefused
 from apps.gateway.tokens import BadToken, TokenPair, issue_tokens, renew_tokens, revoke_tokens
 from apps.tenants import selectors, services
-from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, TenantRef
+from apps.tenants.contracts import OPEN, SIGNED_IN, IssuedKey, Principal, PrincipalKind, TenantRef
 from apps.tenants.identity.services import authenticate_user
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -130,7 +129,7 @@ class TokenView(APIView):
     """Exchange an e-mail address and a password for tokens; a second factor's code is asked for as well."""
 
     authentication_classes = ()
-    permission_classes = (AllowAny,)
+    required_scopes = {"POST": OPEN}
 
     @extend_schema(
         operation_id="auth_token",
@@ -163,7 +162,7 @@ class TokenRefreshView(APIView):
     """
 
     authentication_classes = ()
-    permission_classes = (AllowAny,)
+    required_scopes = {"POST": OPEN}
 
     @extend_schema(
         operation_id="auth_token_refresh",
@@ -182,7 +181,7 @@ class TokenRevocationView(APIView):
     """Log out: every token of the login is refused by every process within a second."""
 
     authentication_classes = ()
-    permission_classes = (AllowAny,)
+    required_scopes = {"POST": OPEN}
 
     @extend_schema(
         operation_id="auth_token_revoke",
@@ -201,7 +200,7 @@ class TokenRevocationView(APIView):
 class MeView(APIView):
     """Who you are, in which tenant, and what you may do there."""
 
-    required_scopes = {"GET": None}
+    required_scopes = {"GET": SIGNED_IN}
 
     @extend_schema(operation_id="me", responses=MeSerializer, tags=["identity"])
     def get(self, request: TenantRequest) -> Response:

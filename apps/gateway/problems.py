@@ -80,8 +80,10 @@ def problem_of(exc: BaseException) -> Problem | None:
             return _api_problem(exc)
         case DomainError():
             errors = {name: _texts(texts) for name, texts in exc.errors.items()}
-            members, headers = getattr(exc, "members", {}), getattr(exc, "headers", {})
-            return Problem(exc.status, exc.title, exc.detail, errors=errors, headers=headers, members=members)
+            headers = getattr(exc, "headers", {})
+            return Problem(
+                exc.status, exc.title, exc.detail, errors=errors, headers=headers, members=exc.members
+            )
         case Http404():
             return Problem(404, detail="There is nothing at this address that you may see.")
         case PermissionDenied():

@@ -117,7 +117,12 @@ def list_questions(request: MemberRequest) -> HttpResponse:
     status = shown if shown in QuestionGroup.Status.values else QuestionGroup.Status.OPEN.value
     groups = QuestionGroup.objects.filter(status=status).defer("vector")
     page = paginate(groups, request.GET.get("cursor", ""), by="-last_asked_at", then="-id")
-    context = {"page": page, "status": status, "statuses": QuestionGroup.Status.choices}
+    context = {
+        "page": page,
+        "status": status,
+        "statuses": QuestionGroup.Status.choices,
+        "may_write": request.principal.may("write:documents"),
+    }
     return render(request, "ingestion/questions.html", context)
 
 

@@ -49,6 +49,10 @@ class Colleague:
     may_write: bool
     held: Pass
 
+    def may(self, permission: str) -> bool:
+        """Tell whether a frame that asks for the permission is obeyed: as the ticket's page was told."""
+        return permission == "read:conversations" or (self.may_write and permission == "write:conversations")
+
 
 class Refused(FrameError):
     """Turn a socket away for good, with a close code."""

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from apps.conversations.contracts import MessageView
+from apps.tenants.contracts import OPEN
 
 MAX_TEXT_CHARS = 4_000
 MAX_COMMENT_CHARS = 2_000
@@ -168,6 +169,8 @@ def _parse_rating(fields: Mapping[str, Any]) -> Rating:
     )
 
 
+# Every frame is open to whoever the door admitted: a visitor with a widget's key on an allowed page.
+PERMISSION = OPEN
 PARSERS: dict[str, Callable[[Mapping[str, Any]], ClientFrame]] = {
     "hello": _parse_hello,
     "message": _parse_message,

@@ -21,6 +21,8 @@ from apps.realtime.session import Dismissed
 from apps.realtime.threads import in_thread
 from apps.resilience.errors import DomainError
 
+# The permission that each frame needs, as the table of apps.tenants.permissions names it.
+FRAMES = {"view": "read:conversations", "typing": "write:conversations"}
 LIFETIME_S = 900.0  # then the page fetches another ticket, which asks again who is a member
 
 
@@ -47,6 +49,7 @@ class InboxSession:
             if self._pace.wait_s(asyncio.get_running_loop().time()):
                 raise FrameError("too_fast", "Wait a second before you send more.")
             fields = _parse(raw)
+            self._require(FRAMES[fields["type"]])
             if fields["type"] == "view":
                 await self._view(_conversation_id(fields))
             else:
@@ -57,6 +60,10 @@ class InboxSession:
             self._outbound.push(error_frame(FrameError("refused", error.detail)))
         except OperationalError:
             self._outbound.push(error_frame(FrameError("try_again", "Send it again in a moment.")))
+
+    def _require(self, permission: str) -> None:
+        if not self._colleague.may(permission):
+            raise FrameError("refused", f"This needs the permission {permission}.")
 
     async def _view(self, conversation_id: UUID | None) -> None:
         if conversation_id == self._viewed:
@@ -74,7 +81,7 @@ class InboxSession:
         self._tell_news()  # of what came between the page and this
 
     async def _type(self, *, is_for_customer: bool) -> None:
-        if self._viewed is None or not self._colleague.may_write:
+        if self._viewed is None:
             return
         await self._show_up(is_typing=True)
         if not is_for_customer:
@@ -200,7 +207,7 @@ def _parse(raw: str | bytes) -> Mapping[str, Any]:
         fields = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise FrameError("bad_json", f"Send one JSON object per frame ({error}).") from None
-    if not isinstance(fields, dict) or fields.get("type") not in ("view", "typing"):
+    if not isinstance(fields, dict) or fields.get("type") not in tuple(FRAMES):
         raise FrameError("unknown_type", "Send a JSON object whose `type` is `view` or `typing`.")
     return fields
 

@@ -1,11 +1,19 @@
 """Errors of the domain that a doorway can tell its caller as they are."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 
 class DomainError(Exception):
-    """A refusal with an HTTP status, a short title and a sentence that says what to do."""
+    """A refusal with an HTTP status, a short title and a sentence that says what to do.
+
+    `members` are further facts for programs, beside the problem's own.
+    """
 
     status = 400
     title = "The request was refused"
+    members: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, detail: str, *, errors: dict[str, list[str]] | None = None) -> None:
         super().__init__(detail)

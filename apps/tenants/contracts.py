@@ -7,6 +7,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+# What a doorway may declare instead of a permission of the table (apps.tenants.permissions).
+OPEN = "open"  # to everybody
+SIGNED_IN = "signed in"  # to whoever has shown who they are
+
 
 @dataclass(frozen=True)
 class TenantRef:
@@ -51,7 +55,7 @@ class Principal:
     expires_at: dt.datetime | None = None  # of an API key
 
     def may(self, permission: str) -> bool:
-        return permission in self.permissions
+        return permission in self.permissions or permission in (OPEN, SIGNED_IN)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -20,12 +21,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from django_htmx.middleware import HtmxDetails
 
-from apps.resilience.errors import DomainError, NotAllowed
+from apps.resilience.errors import DomainError
 from apps.tenants import selectors
 from apps.tenants.context import in_tenant, tenant_context
 from apps.tenants.contracts import MembershipView, Principal, Role, TenantRef
 from apps.tenants.identity import selectors as identity
 from apps.tenants.models import User
+from apps.tenants.permissions import is_declared, require
 from apps.tenants.services import principal_of, record_audit
 
 SESSION_TENANT = "tenant"  # the slug of the tenant that the member looks at
@@ -57,7 +59,7 @@ def member_page(
     even_suspended: bool = False,
     needs_verified: bool = False,
 ) -> Callable[[View], View]:
-    """Let members in who hold `read` (GET) or `write` (POST); an empty `read` admits every member.
+    """Let members in who hold `read` (GET) or `write` (POST); SIGNED_IN admits every member.
 
     GET runs in one transaction of the tenant. POST gets the tenant's context only: its services open
     their own transactions, and so must what it reads. A page that is not told of a `write` takes no POST,
@@ -65,8 +67,7 @@ def member_page(
     `needs_verified` refuses a POST of somebody whose address is not proved.
     A DomainError becomes a page, or for htmx a message, with the error's status.
     """
-
-    methods = [*([] if post_only else ["GET", "HEAD"]), *(["POST"] if write else [])]
+    methods = _methods(read, write, post_only)
 
     def decorate(view: View) -> View:
         @never_cache
@@ -80,7 +81,7 @@ def member_page(
             if missing := _find_missing_proof(request):
                 return _lead_to(request, missing)
             try:
-                _require(request, read if request.method in ("GET", "HEAD") else write)
+                require(request.principal, read if request.method in ("GET", "HEAD") else write)
                 if needs_verified and request.method == "POST":
                     identity.require_verified(request)
                 request.may_write = bool(write) and request.principal.may(write)
@@ -96,10 +97,12 @@ def member_page(
     return decorate
 
 
-def require_owner(request: MemberRequest) -> None:
-    """Raise NotAllowed for everybody but an owner; staff on a visit is none."""
-    if request.membership.role is not Role.OWNER or request.is_acting:
-        raise NotAllowed("Only an owner of the company may do this.")
+def _methods(read: str, write: str, post_only: bool) -> list[str]:
+    if post_only == bool(read) or not all(is_declared(name) for name in (read, write) if name):
+        raise ImproperlyConfigured(
+            "Say which permission of the table a page needs: read=…, or post_only=True."
+        )
+    return [*(["GET", "HEAD"] if read else []), *(["POST"] if write else [])]
 
 
 def add_errors(form: forms.BaseForm, error: DomainError) -> None:
@@ -169,12 +172,6 @@ def _visit_of_staff(request: Any) -> MembershipView | None:
         return None
     tenant = selectors.get_tenant(slug=acting["tenant"])
     return MembershipView(tenant, acting.get("name", tenant.slug), Role(acting["role"]))
-
-
-def _require(request: MemberRequest, permission: str) -> None:
-    if permission and not request.principal.may(permission):
-        role = request.membership.role.value
-        raise NotAllowed(f"Your role here is {role}, which does not include this. Ask an owner or admin.")
 
 
 def _serve(request: MemberRequest, even_suspended: bool) -> AbstractContextManager[Any]:

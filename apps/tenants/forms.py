@@ -1,6 +1,7 @@
 """What members fill in about their company and themselves."""
 
 import datetime as dt
+from itertools import groupby
 from typing import Any
 
 from django import forms
@@ -8,15 +9,18 @@ from django.utils import timezone
 
 from apps.tenants.company import MAX_NAME, MAX_SILENCE_HOURS
 from apps.tenants.contracts import Role
-from apps.tenants.permissions import THINGS
+from apps.tenants.permissions import TABLE
 from apps.tenants.selectors import list_time_zones
 
 ROLES = [
     (Role.VIEWER.value, "Viewer: sees, changes nothing"),
     (Role.ANALYST.value, "Analyst: a viewer who also sees usage"),
     (Role.AGENT.value, "Agent: answers customers, works with orders and leads"),
-    (Role.ADMIN.value, "Admin: everything"),
-    (Role.OWNER.value, "Owner: everything; a company has at least one"),
+    (Role.ADMIN.value, "Admin: everything but what is the owners' alone"),
+    (
+        Role.OWNER.value,
+        "Owner: also the plan, other owners and the end of the company; there is at least one",
+    ),
 ]
 
 
@@ -92,15 +96,14 @@ class AuditFilter(forms.Form):
         return given
 
 
-VERBS = ("read", "write")
 SCOPES = [
-    ("Everything", [("api:read", "Read everything"), ("api:write", "Read and write everything")]),
+    ("Everything", [("api:read", "Read everything"), ("api:write", "Read and write as an admin does")]),
     *(
         (
             thing.replace("_", " ").capitalize().replace("Api", "API"),
-            [(f"{verb}:{thing}", verb.capitalize()) for verb in VERBS],
+            [(row.name, row.name.partition(":")[0].capitalize()) for row in rows],
         )
-        for thing in THINGS
+        for thing, rows in groupby(TABLE, key=lambda row: row.name.partition(":")[2])
     ),
 ]
 MAX_KEY_DAYS = 5 * 365

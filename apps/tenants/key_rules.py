@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.resilience.errors import InvalidInput, NotAllowed
 from apps.tenants.contracts import Principal
-from apps.tenants.permissions import ALL, COARSE_SCOPES, expand_scopes
+from apps.tenants.permissions import ALL, COARSE_SCOPES, assert_may_grant
 
 PER_MINUTE = "requests_per_minute"
 MAX_PER_MINUTE = 1_000_000
@@ -50,9 +50,7 @@ def require_no_stronger(
     expires_at: dt.datetime | None,
 ) -> None:
     """Raise NotAllowed for a key that may do more, more often or for longer than who makes or renews it."""
-    beyond = expand_scopes(tuple(scopes)) - maker.permissions
-    if beyond:
-        raise NotAllowed(f"You do not hold {', '.join(sorted(beyond))} yourself.")
+    assert_may_grant(maker, scopes)
     own, wanted = maker.rate_limits.get(PER_MINUTE), rate_limits.get(PER_MINUTE)
     if own is not None and (wanted is None or wanted > own):
         raise NotAllowed(f"Your own key may call {own} times a minute; this one may not call more often.")

@@ -13,11 +13,12 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.resilience.errors import ConflictError, InvalidInput, NotAllowed, NotFoundError
+from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import APP, in_tenant
 from apps.tenants.contracts import Role, TenantRef
 from apps.tenants.identity.addresses import keep_address
 from apps.tenants.models import AuditEvent, Invitation, Membership, Tenant, User
+from apps.tenants.permissions import assert_may_assign
 from apps.tenants.services import add_member, clean_email, record_audit
 
 INVITATION_LASTS = dt.timedelta(days=7)
@@ -48,7 +49,7 @@ def invite_member(
     somebody else than an owner would make an owner.
     """
     address, wanted = clean_email(email), _role(role)
-    _require_owner(actor_role, wanted)
+    assert_may_assign(actor_role, wanted)
     token = secrets.token_urlsafe(32)
     with in_tenant(tenant):
         if Membership.objects.filter(user__email=address).exists():
@@ -136,7 +137,7 @@ def change_role(
     with in_tenant(tenant):
         membership, wanted = _lock(tenant, membership_id), _role(role)
         former = Role(membership.role)
-        _require_owner(actor_role, former, wanted)
+        assert_may_assign(actor_role, former, wanted)
         if former is Role.OWNER and wanted is not Role.OWNER:
             _require_another_owner(membership)
         membership.role = wanted
@@ -156,7 +157,7 @@ def remove_member(
     """
     with in_tenant(tenant):
         membership = _lock(tenant, membership_id)
-        _require_owner(actor_role, Role(membership.role))
+        assert_may_assign(actor_role, Role(membership.role))
         return _remove(tenant, membership, "member.removed", actor)
 
 
@@ -182,7 +183,7 @@ def restore_member(*, tenant: TenantRef, email: str, actor: str, actor_role: Rol
         if removal is None:
             raise NotFoundError("Nobody with this address was removed within a day; invite them anew.")
         role = Role(removal.data["before"])
-        _require_owner(actor_role, role)
+        assert_may_assign(actor_role, role)
         add_member(tenant=tenant, email=removal.target, role=role)
         record_audit(tenant=tenant, actor=actor, action="member.restored", target=removal.target)
 
@@ -219,11 +220,6 @@ def _remove(tenant: TenantRef, membership: Membership, action: str, actor: str) 
     membership.delete()
     record_audit(tenant=tenant, actor=actor, action=action, target=email, data={"before": role.value})
     return email, role
-
-
-def _require_owner(actor_role: Role, *concerned: Role) -> None:
-    if Role.OWNER in concerned and actor_role is not Role.OWNER:
-        raise NotAllowed("Only an owner can make, change or remove an owner. Ask one of them.")
 
 
 def _require_another_owner(membership: Membership) -> None:

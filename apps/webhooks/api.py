@@ -20,7 +20,7 @@ from apps.webhooks.contracts import DeliveryStatus, EndpointState, Outcome
 from apps.webhooks.models import WebhookDelivery, WebhookEndpoint
 
 TAGS = ["webhooks"]
-READ, WRITE = "read:settings", "write:settings"
+READ, WRITE, SECRETS = "read:webhooks", "write:webhooks", "write:secrets"
 NO_STORE = {"Cache-Control": "no-store"}
 STATES = [(state.value, state.value) for state in EndpointState]
 DELIVERY_STATUSES = [(status.value, status.value) for status in DeliveryStatus]
@@ -213,7 +213,7 @@ class EndpointView(APIView):
 class RotateView(APIView):
     """An endpoint's signing secret."""
 
-    required_scopes = {"POST": WRITE}
+    required_scopes = {"POST": SECRETS}
 
     @extend_schema(
         operation_id="webhook_endpoints_rotate",

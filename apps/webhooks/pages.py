@@ -21,7 +21,7 @@ from apps.webhooks.contracts import ALL_TYPES, EndpointView, IssuedSecret
 from apps.webhooks.forms import DeliveryFilter, EndpointForm, RotateForm, TestForm
 from apps.webhooks.models import WebhookDelivery
 
-READ, WRITE = "read:settings", "write:settings"
+READ, WRITE, SECRETS = "read:webhooks", "write:webhooks", "write:secrets"
 SESSION_SECRET = "outgoing_webhook_secret"  # noqa: S105 - a place: [tenant's id, endpoint's id, sealed secret]
 NEW_SECRET = "Copy the signing secret now: it is shown this once."  # noqa: S105 - a sentence
 
@@ -80,7 +80,7 @@ def edit_endpoint(request: MemberRequest, endpoint_id: UUID) -> HttpResponse:
     return render(request, "webhooks/edit.html", context, status=422 if form.errors else 200)
 
 
-@member_page(write=WRITE, post_only=True)
+@member_page(write=SECRETS, post_only=True)
 def rotate(request: MemberRequest, endpoint_id: UUID) -> HttpResponse:
     """Give an endpoint a new secret; for a while both of them sign."""
     form = RotateForm(request.POST)

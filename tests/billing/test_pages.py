@@ -48,7 +48,7 @@ def test_page_pdf_and_api_tell_the_same(acme):
     assert figures(page) == figures(" ".join(text_of(pdf.content)))
     assert "1,234" in page
     assert "Page 1" in text_of(pdf.content)[0]
-    token = create_api_key(tenant=acme, name="k", scopes=["read:usage"]).token
+    token = create_api_key(tenant=acme, name="k", scopes=["read:billing"]).token
     api = Client(headers={"Authorization": f"Api-Key {token}"})
     told = api.get(f"/api/v1/invoices/{invoice_id}").json()
     assert sum(line["amount_cents"] for line in told["lines"]) == told["total_cents"]

@@ -13,7 +13,6 @@ from django import forms
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
 from django_htmx.http import reswap, retarget
 
 from apps.conversations import selectors, services
@@ -28,8 +27,7 @@ from apps.tenants.selectors import list_memberships
 WRITE = "write:conversations"
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def claim_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """Take an escalation."""
     with naming_people():
@@ -37,8 +35,7 @@ def claim_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     return _answer(request, escalation_id)
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def take_over_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """Take an escalation from the colleague whom the page named; it can be given back."""
     holder = request.POST.get("holder", "")
@@ -51,8 +48,7 @@ def take_over_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     return _answer(request, escalation_id, said=f"You took this over from {name}.", undo_url=undo)
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def give_back_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """Undo a takeover: give an escalation to the member who had it."""
     to = request.GET.get("to", "")
@@ -65,8 +61,7 @@ def give_back_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     return _answer(request, escalation_id, said=f"{name} has this again.")
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def release_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """Put an escalation back into the queue, where it waits for somebody else."""
     item = selectors.get_queue_item(tenant=request.tenant, escalation_id=escalation_id)
@@ -77,8 +72,7 @@ def release_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     return _answer(request, escalation_id)
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def hand_back_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """Let the AI go on, and tell the customer so."""
     selectors.get_escalation(tenant=request.tenant, escalation_id=escalation_id)
@@ -95,8 +89,7 @@ def hand_back_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     return _answer(request, escalation_id, hand_back_form=form)
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def resolve_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """End an escalation as done."""
     selectors.get_escalation(tenant=request.tenant, escalation_id=escalation_id)
@@ -112,8 +105,7 @@ def resolve_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     return _answer(request, escalation_id, resolve_form=form)
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def reopen_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """Take a resolution back."""
     with naming_people():
@@ -123,8 +115,7 @@ def reopen_item(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     return _answer(request, escalation_id)
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def send_reply(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """Write to the customer, as the person who has the conversation and has read what they wrote."""
     item = selectors.get_queue_item(tenant=request.tenant, escalation_id=escalation_id)
@@ -146,8 +137,7 @@ def send_reply(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     return _answer(request, escalation_id, reply_form=form)
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def write_note(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """Note something for colleagues."""
     item = selectors.get_queue_item(tenant=request.tenant, escalation_id=escalation_id)
@@ -163,8 +153,7 @@ def write_note(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     return _answer(request, escalation_id, note_form=form)
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def suggest_reply(request: MemberRequest, escalation_id: UUID) -> HttpResponse:
     """Work out what might be answered: a POST, because those run outside of a transaction."""
     suggestion = services.suggest_answer(tenant=request.tenant, escalation_id=escalation_id)

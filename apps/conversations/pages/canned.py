@@ -5,7 +5,6 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
 
 from apps.conversations import selectors, services
 from apps.conversations.forms import CannedReplyForm
@@ -49,8 +48,7 @@ def show_canned_reply(request: MemberRequest, reply_id: UUID) -> HttpResponse:
         return render(request, "conversations/canned_reply.html", context, status=422 if form.errors else 200)
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def remove_canned_reply(request: MemberRequest, reply_id: UUID) -> HttpResponse:
     """Delete a canned reply, and remember it for an undo."""
     gone = services.delete_canned_reply(tenant=request.tenant, reply_id=reply_id)
@@ -61,8 +59,7 @@ def remove_canned_reply(request: MemberRequest, reply_id: UUID) -> HttpResponse:
     return redirect("canned_replies")
 
 
-@require_POST
-@member_page(write=WRITE)
+@member_page(write=WRITE, post_only=True)
 def restore_canned_reply(request: MemberRequest) -> HttpResponse:
     """Bring the one back that was deleted last."""
     gone = request.session.pop(DELETED, None)

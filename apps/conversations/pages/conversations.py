@@ -4,7 +4,6 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST
 
 from apps.conversations import selectors, services
 from apps.conversations.contracts import ConversationPage
@@ -66,8 +65,7 @@ def show_conversation(request: MemberRequest, conversation_id: UUID) -> HttpResp
     return render(request, template, context)
 
 
-@require_POST
-@member_page(write="write:conversations")
+@member_page(write="write:conversations", post_only=True)
 def correct_reply_intent(request: MemberRequest, conversation_id: UUID, number: int) -> HttpResponse:
     """Keep what the question behind an AI's reply was really about, as an example for the router."""
     corrected = services.correct_intent(

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from apps.orchestration.api.requests import TenantRequest
 from apps.orchestration.hooks import services
+from apps.tenants.contracts import SIGNED_IN
 
 
 class IdSerializer(serializers.Serializer[Any]):
@@ -55,7 +56,7 @@ HEADERS = [
 class HookView(APIView):
     """One endpoint; the gateway has verified the signature, which is the sender's credential."""
 
-    required_scopes = {"POST": None}
+    required_scopes = {"POST": SIGNED_IN}  # by the delivery's signature
     parser_classes = PARSERS
 
     @extend_schema(

@@ -24,7 +24,7 @@ from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notif
 from apps.tenants.paging import Page, paginate
 from apps.tenants.secrets import seal, unseal
 
-READ, WRITE = "read:settings", "write:settings"
+READ, WRITE, SECRETS = "read:webhooks", "write:webhooks", "write:secrets"
 SESSION_SECRET = "webhook_secret"  # noqa: S105 - the name of a place: [tenant's id, endpoint's id, sealed secret]
 NEW_SECRET = "Copy the signing secret now: it is shown this once."  # noqa: S105 - a sentence
 PAUSED = "The endpoint is paused: resume it to try it."
@@ -60,7 +60,7 @@ def show_webhook(request: MemberRequest, endpoint_id: UUID) -> HttpResponse:
     return _show(request, endpoint_id)
 
 
-@member_page(write=WRITE, post_only=True)
+@member_page(write=SECRETS, post_only=True)
 def rotate(request: MemberRequest, endpoint_id: UUID) -> HttpResponse:
     """Give an endpoint a new secret; the present one goes on working for a while."""
     form = RotateForm(request.POST)

@@ -23,7 +23,7 @@ from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
 from apps.tenants.paging import paginate
 
-READ, WRITE = "read:settings", "write:settings"
+READ, WRITE, SECRETS = "read:settings", "write:settings", "write:secrets"
 SAVED = "Saved. Websites show it within a minute or two, an opened chat at once."
 
 
@@ -127,14 +127,14 @@ def switch_widget(request: MemberRequest, key: str) -> HttpResponse:
     return redirect("channels")
 
 
-@member_page(write=WRITE, post_only=True)
+@member_page(write=SECRETS, post_only=True)
 def show_secret(request: MemberRequest, key: str) -> HttpResponse:
     """Show the secret that signs customers' identities, once."""
     secret = services.reveal_identity_secret(tenant=request.tenant, key=key, actor=request.user.email)
     return _render_installation(request, key, secret=secret)
 
 
-@member_page(write=WRITE, post_only=True)
+@member_page(write=SECRETS, post_only=True)
 def renew_secret(request: MemberRequest, key: str) -> HttpResponse:
     """Replace that secret, and show the new one, once."""
     form = forms.RotateSecretForm(request.POST)

@@ -15,7 +15,7 @@ from django.urls import reverse
 from apps.resilience.errors import DomainError, InvalidInput
 from apps.tenants.company import read_settings, set_requires_mfa, update_profile, update_settings
 from apps.tenants.context import in_tenant
-from apps.tenants.contracts import Role
+from apps.tenants.contracts import SIGNED_IN, Role
 from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
 from apps.tenants.forms import AuditFilter, ProfileForm, SettingsForm
 from apps.tenants.identity.selectors import find_second_step, has_shown_second_factor
@@ -67,7 +67,7 @@ def require_second_step(request: MemberRequest) -> HttpResponse:
     return redirect("settings")
 
 
-@member_page(write="read:conversations")
+@member_page(read=SIGNED_IN, write=SIGNED_IN)
 def edit_profile(request: MemberRequest) -> HttpResponse:
     """Show and change one's own name, and whether one is mailed."""
     wanted = wants_mail(tenant=request.tenant, user_id=request.user.id)

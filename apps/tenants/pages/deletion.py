@@ -5,16 +5,15 @@ from django.shortcuts import redirect, render
 
 from apps.resilience.errors import DomainError
 from apps.tenants.context import in_tenant
-from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify, require_owner
+from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
 from apps.tenants.deletion.services import cancel_deletion, get_deletion, request_deletion
 from apps.tenants.forms import DeletionForm
 from apps.tenants.selectors import get_tenant_name
 
 
-@member_page(read="read:settings", write="write:settings", even_suspended=True)
+@member_page(read="write:company", write="write:company", even_suspended=True)
 def delete_company(request: MemberRequest) -> HttpResponse:
     """Say what a deletion means, and ask for it once the company's name is typed."""
-    require_owner(request)
     with in_tenant(request.tenant):
         deletion, name = get_deletion(tenant=request.tenant), get_tenant_name(tenant=request.tenant)
     form = DeletionForm(request.POST if request.method == "POST" else None)
@@ -30,10 +29,9 @@ def delete_company(request: MemberRequest) -> HttpResponse:
     return render(request, "tenants/delete.html", context, status=422 if form.errors else 200)
 
 
-@member_page(write="write:settings", post_only=True, even_suspended=True)
+@member_page(write="write:company", post_only=True, even_suspended=True)
 def keep_company(request: MemberRequest) -> HttpResponse:
     """Take the deletion back."""
-    require_owner(request)
     cancel_deletion(tenant=request.tenant, actor=request.user.email)
     notify(request, "The company is not deleted; everything works as before.")
     return redirect("settings")

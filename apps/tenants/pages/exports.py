@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from apps.tenants.context import in_tenant
-from apps.tenants.dashboard import MemberRequest, member_page, notify, require_owner
+from apps.tenants.dashboard import MemberRequest, member_page, notify
 from apps.tenants.exporting.services import open_archive, request_export
 from apps.tenants.models import TenantExport
 from apps.tenants.paging import paginate
@@ -17,10 +17,9 @@ from apps.tenants.paging import paginate
 PIECE_BYTES = 1 << 20
 
 
-@member_page(read="read:settings", write="write:settings", even_suspended=True)
+@member_page(read="write:company", write="write:company", even_suspended=True)
 def list_exports(request: MemberRequest) -> HttpResponse:
     """Show the archives that were asked for, or ask for one."""
-    require_owner(request)
     if request.method == "POST":
         request_export(tenant=request.tenant, actor=request.user.email)
         notify(request, "The archive is being made. You get a mail when it is ready.")
@@ -32,10 +31,9 @@ def list_exports(request: MemberRequest) -> HttpResponse:
     return render(request, template, {**context, "now": timezone.now()})
 
 
-@member_page(read="read:settings", even_suspended=True)
+@member_page(read="write:company", even_suspended=True)
 def fetch_export(request: MemberRequest, export_id: UUID) -> StreamingHttpResponse:
     """Send an archive to an owner of its company."""
-    require_owner(request)
     path = open_archive(tenant=request.tenant, export_id=export_id, actor=request.user.email)
     response = StreamingHttpResponse(_pieces(path), content_type="application/zip")
     response["Content-Disposition"] = f'attachment; filename="{request.tenant.slug}.zip"'

@@ -15,12 +15,12 @@ from django.urls import reverse
 from apps.resilience.errors import DomainError, InvalidInput
 from apps.tenants import members
 from apps.tenants.context import in_tenant
-from apps.tenants.contracts import Role
+from apps.tenants.contracts import SIGNED_IN, Role
 from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
 from apps.tenants.forms import InviteForm, RestoreForm
 
 
-@member_page(read="read:settings", write="write:settings", needs_verified=True)
+@member_page(read="read:members", write="write:members", needs_verified=True)
 def show_team(request: MemberRequest) -> HttpResponse:
     """Show the members and invitations, and invite."""
     form = InviteForm(request.POST if request.method == "POST" else None)
@@ -48,7 +48,7 @@ def show_team(request: MemberRequest) -> HttpResponse:
     return render(request, "tenants/team.html", context, status=422 if form.errors else 200)
 
 
-@member_page(write="write:settings", post_only=True)
+@member_page(write="write:members", post_only=True)
 def change_member(request: MemberRequest, membership_id: UUID) -> HttpResponse:
     """Give a member another role."""
     role = request.POST.get("role", "")
@@ -57,7 +57,7 @@ def change_member(request: MemberRequest, membership_id: UUID) -> HttpResponse:
     return redirect("team")
 
 
-@member_page(write="write:settings", post_only=True)
+@member_page(write="write:members", post_only=True)
 def drop_member(request: MemberRequest, membership_id: UUID) -> HttpResponse:
     """Take a member out of the company."""
     email, _ = members.remove_member(tenant=request.tenant, membership_id=membership_id, **_actor(request))
@@ -66,7 +66,7 @@ def drop_member(request: MemberRequest, membership_id: UUID) -> HttpResponse:
     return redirect("team")
 
 
-@member_page(write="write:settings", post_only=True)
+@member_page(write="write:members", post_only=True)
 def return_member(request: MemberRequest) -> HttpResponse:
     """Undo a removal."""
     form = RestoreForm({**request.GET.dict(), **request.POST.dict()})
@@ -77,7 +77,7 @@ def return_member(request: MemberRequest) -> HttpResponse:
     return redirect("team")
 
 
-@member_page(write="write:settings", post_only=True)
+@member_page(write="write:members", post_only=True)
 def drop_invitation(request: MemberRequest, invitation_id: UUID) -> HttpResponse:
     """Take an invitation back."""
     members.revoke_invitation(tenant=request.tenant, invitation_id=invitation_id, actor=request.user.email)
@@ -85,7 +85,7 @@ def drop_invitation(request: MemberRequest, invitation_id: UUID) -> HttpResponse
     return redirect("team")
 
 
-@member_page(write="read:conversations", post_only=True)
+@member_page(write=SIGNED_IN, post_only=True)
 def leave(request: MemberRequest) -> HttpResponse:
     """Give up one's own membership."""
     members.leave_company(tenant=request.tenant, user_id=request.user.id)
