@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,9 @@ OWN_MIGRATIONS = {
     "sqlmigrate",
     "dbshell",
 }
+# They attack what they are given, so they never get anybody's data.
+THROWAWAY = {"prove_isolation"}
+THROWAWAY_SETTINGS = {"DJANGO_SETTINGS_MODULE": "aiaas.settings.proof"}
 START_PATIENCE_S = 30.0
 
 
@@ -59,6 +63,10 @@ def servers_for(command: str, data_dir: Path) -> Iterator[None]:
         _default_environment(NOWHERE)
         warnings.filterwarnings("ignore", "Got an error checking a consistent migration history")
         yield
+    elif command in THROWAWAY:
+        with _throwaway():
+            _migrate()
+            yield
     elif all(os.environ.get(name) for name in NOWHERE):
         yield
     else:
@@ -94,6 +102,24 @@ def _embedded(data_dir: Path) -> Iterator[tuple[dict[str, str], bool]]:
     finally:
         servers.stop()
         state.unlock()
+
+
+@contextlib.contextmanager
+def _throwaway() -> Iterator[None]:
+    """Start servers in a folder that goes away with them, whatever the environment names."""
+    with tempfile.TemporaryDirectory(prefix="aiaas-proof-") as folder:
+        data_dir = Path(folder)
+        data_dir.chmod(0o711)
+        try:
+            servers = start_servers(data_dir, durable=False)
+        except EmbeddedServerError as error:
+            raise CommandError(str(error)) from None
+        secret = data_secrets(data_dir)["secret_key"]
+        os.environ.update(servers.urls, SECRET_KEY=secret, AIAAS_DATA=folder, **THROWAWAY_SETTINGS)
+        try:
+            yield
+        finally:
+            servers.stop()
 
 
 def _environment_of_running_up(state: RunState) -> dict[str, str]:

@@ -24,6 +24,7 @@ from apps.resilience.errors import DomainError
 # The permission that each frame needs, as the table of apps.tenants.permissions names it.
 FRAMES = {"view": "read:conversations", "typing": "write:conversations"}
 LIFETIME_S = 900.0  # then the page fetches another ticket, which asks again who is a member
+KINDS = tuple(FRAMES)
 
 
 class InboxSession:
@@ -207,7 +208,7 @@ def _parse(raw: str | bytes) -> Mapping[str, Any]:
         fields = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise FrameError("bad_json", f"Send one JSON object per frame ({error}).") from None
-    if not isinstance(fields, dict) or fields.get("type") not in tuple(FRAMES):
+    if not isinstance(fields, dict) or fields.get("type") not in KINDS:
         raise FrameError("unknown_type", "Send a JSON object whose `type` is `view` or `typing`.")
     return fields
 
