@@ -102,6 +102,7 @@ ERASERS: list[Eraser] = [
     Eraser("apps.gateway.erasing.erase_traces"),
     Eraser("apps.tenants.erasing.events.empty_events"),
     Eraser("apps.tenants.erasing.events.forget_in_streams", in_transaction=False),
+    Eraser("apps.webhooks.erasing.erase_traces"),  # after the events that make deliveries
     Eraser("apps.ingestion.erasing.erase_traces"),
     Eraser("apps.analytics.erasing.erase_traces"),
     Eraser("apps.realtime.erasing.erase_traces", in_transaction=False),
@@ -124,4 +125,5 @@ ERASURE_RULES = [
     "apps.orchestration.hooks.erasing.RULES",
     "apps.routing.services.forgetting.RULES",
     "apps.tenants.erasing.rules.RULES",
+    "apps.webhooks.erasing.RULES",
 ]

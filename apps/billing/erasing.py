@@ -3,6 +3,7 @@
 AMOUNTS = "kept: amounts that invoices are computed from; no words"
 RULES = {
     "billing.Subscription": "kept: the company's contract",
+    "billing.QuotaEpoch": "kept: a number",
     "billing.UsageEvent": AMOUNTS,
     "billing.UsageBucket": AMOUNTS,
     "billing.BillingAccount": AMOUNTS,

@@ -4,7 +4,10 @@ from django.db import connection
 
 from apps.tenants.contracts import Erased, Subject, TenantRef
 
-RULES = {"gateway.IdempotencyRecord": "emptied"}
+RULES = {
+    "gateway.IdempotencyRecord": "emptied",
+    "gateway.TokenFamily": "kept: log-ins of the company's people",
+}
 EMPTY = """
 UPDATE gateway_idempotencyrecord SET body = NULL, headers = '{}'::jsonb
 WHERE body IS NOT NULL AND convert_from(body, 'UTF8') ILIKE ANY(%s)

@@ -222,7 +222,7 @@ class Erasure(models.Model):
     customer_hash = models.CharField(max_length=64)
     requested_by = models.CharField(max_length=100)
     status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
-    sealed = models.TextField(blank=True, editable=False)
+    sealed = SealedTextField(blank=True)
     done_steps = models.JSONField(default=list)
     rows = models.JSONField(default=dict)
     manifest = models.JSONField(null=True)

@@ -41,6 +41,7 @@ from apps.tenants.erasing import services
 from apps.tenants.exporting.archive import write_archive
 from apps.tenants.exporting.services import path_of
 from apps.tenants.models import Erasure
+from apps.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from tests.gateway.conftest import key_client
 from tests.pages import log_in
 from workers.consumers import handle_envelope
@@ -175,6 +176,13 @@ def furnish(tenant: TenantRef) -> uuid.UUID:
             is_unanswered=True,
             asked_at=timezone.now(),
         )
+        endpoint = WebhookEndpoint.objects.create(
+            url="https://crm.example/in", secret_hint="abcd", secret_created_at=timezone.now()
+        )
+        for body, response in ((f'{{"text": "{MARK}"}}', ""), ("{}", f"no {MARK} here")):
+            delivery = WebhookDelivery.objects.create(endpoint=endpoint, event_id=uuid.uuid4(), body=body)
+            WebhookAttempt.objects.create(delivery=delivery, number=1, response_body=response)
+        WebhookDelivery.objects.create(endpoint=endpoint, event_id=uuid.uuid4(), body='{"text": "Bob"}')
     letter = Envelope.from_json({**told.envelope, "id": str(uuid.uuid4())})
     with in_tenant(tenant):
         bury(consumer="analytics", envelope=letter, cause=f"ValueError: {MARK}", deliveries=3)
@@ -246,6 +254,7 @@ def test_others_and_the_books_stay(erased_world, acme: TenantRef):
         assert AgentRun.objects.count() == 1
     assert done.manifest is not None
     assert done.manifest["erased"]["conversations.Message"] >= 2
+    assert done.manifest["erased"]["webhooks.WebhookDelivery"] == 2
     assert done.manifest["kept"]["billing.Invoice"].startswith("kept: ")
     check_figures(tenant=acme)  # raises where a figure is not what the archive says
 

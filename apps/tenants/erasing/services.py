@@ -43,7 +43,7 @@ def begin_erasure(
             defaults={
                 "tenant_id": tenant.id,
                 "requested_by": actor[:100],
-                "sealed": _seal(Subject(customer_id, identifiers)),
+                "sealed": _seal(tenant.id, Subject(customer_id, identifiers)),
             },
         )
         if is_new:
@@ -158,7 +158,7 @@ def _note(row: Erasure, eraser: Eraser, erased: Erased) -> None:
         subject.run_ids | erased.run_ids,
     )
     row.rows = dict(Counter(row.rows) + Counter({name: n for name, n in erased.rows.items() if n}))
-    row.sealed, row.done_steps, row.error = _seal(found), [*row.done_steps, eraser.path], ""
+    row.sealed, row.done_steps, row.error = _seal(row.tenant_id, found), [*row.done_steps, eraser.path], ""
     row.leased_until = timezone.now() + LEASE
     row.save(update_fields=["sealed", "done_steps", "rows", "error", "leased_until"])
 
@@ -195,18 +195,18 @@ def _describe(tenant: TenantRef, row: Erasure) -> dict[str, Any]:
     }
 
 
-def _seal(subject: Subject) -> str:
+def _seal(tenant_id: UUID, subject: Subject) -> str:
     facts = {
         "customer_id": str(subject.customer_id),
         "identifiers": list(subject.identifiers),
         "conversation_ids": sorted(map(str, subject.conversation_ids)),
         "run_ids": sorted(map(str, subject.run_ids)),
     }
-    return seal(json.dumps(facts))
+    return seal(json.dumps(facts), tenant_id)
 
 
 def _open(row: Erasure) -> Subject:
-    facts = json.loads(unseal(row.sealed))
+    facts = json.loads(unseal(row.sealed, row.tenant_id))
     return Subject(
         UUID(facts["customer_id"]),
         tuple(facts["identifiers"]),

@@ -5,7 +5,7 @@ import django.db.models.functions.datetime
 import uuid_utils.compat
 from django.db import migrations, models
 
-from apps.tenants.orm import AllowPlatform
+from apps.tenants.orm import AllowPlatform, SealedTextField
 
 
 IS_ACTIVE = """
@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 ('customer_hash', models.CharField(max_length=64)),
                 ('requested_by', models.CharField(max_length=100)),
                 ('status', models.CharField(choices=[('running', 'Running'), ('done', 'Done')], default='running', max_length=10)),
-                ('sealed', models.TextField(blank=True, editable=False)),
+                ('sealed', SealedTextField(blank=True, editable=False)),
                 ('done_steps', models.JSONField(default=list)),
                 ('rows', models.JSONField(default=dict)),
                 ('manifest', models.JSONField(null=True)),
