@@ -17,6 +17,7 @@ from apps.events.ports import Birth, BrokerUnavailable, Outgoing, Published
 
 ACK_WAIT_S = 30.0
 PUBLISH_TIMEOUT_S = 5.0
+CONNECT_WITHIN_S = 5.0
 DUPLICATE_WINDOW_S = 120.0
 FAILURES = (NatsError, JetStreamError, OSError, TimeoutError)
 
@@ -100,7 +101,11 @@ async def subscribe(client: Client, consumer: Consumer) -> Context.PullSubscript
 
 async def delete_messages(url: str, streams: Sequence[str], ids: frozenset[str]) -> int:
     """Delete and overwrite the messages of these ids; returns how many. Raises BrokerUnavailable."""
-    client = await connect(url, name="eraser")
+    try:
+        async with asyncio.timeout(CONNECT_WITHIN_S):  # a first try alone would go on for ever
+            client = await connect(url, name="eraser")
+    except TimeoutError as error:
+        raise BrokerUnavailable("NATS does not answer") from error
     try:
         return sum([await _delete_in(client, stream, ids) for stream in streams])
     except FAILURES as error:

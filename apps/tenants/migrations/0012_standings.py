@@ -22,9 +22,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 CREATE FUNCTION note_api_key_uses(used text[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-  UPDATE tenants_apikey k SET last_used_at = now() FROM (
+  UPDATE tenants_apikey k SET last_used_at = statement_timestamp() FROM (
     SELECT key_id FROM tenants_apikey
-    WHERE key_id = ANY (used) AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+    WHERE key_id = ANY (used) AND (last_used_at IS NULL OR last_used_at < statement_timestamp() - interval '1 minute')
     ORDER BY key_id FOR UPDATE
   ) AS stale WHERE k.key_id = stale.key_id
 $$;
