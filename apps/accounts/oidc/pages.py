@@ -52,5 +52,4 @@ urlpatterns = [
     path("connections/", never_cache(views.connections), name="socialaccount_connections"),
     path("connections/sign-up/", never_cache(views.signup), name="socialaccount_signup"),
     path("connections/cancelled/", views.login_cancelled, name="socialaccount_login_cancelled"),
-    path("connections/error/", views.login_error, name="socialaccount_login_error"),
 ]
