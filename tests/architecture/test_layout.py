@@ -41,6 +41,7 @@ FOUNDATIONS = {
     "apps.tenants.paging",
     "apps.tenants.passes",
     "apps.tenants.permissions",
+    "apps.tenants.replica",
     "apps.tenants.secrets",
     "apps.tenants.signing",
     "apps.tenants.spreadsheets",
