@@ -29,13 +29,17 @@ from tests.pages import log_in
 MANY = 30
 YEAR, MONTH = dt.timedelta(days=365), dt.timedelta(days=31)
 QUERIES: dict[str, int] = {
-    "app/": 11,
-    "app/api-keys/": 6,
+    "app/": 12,
+    "app/api-keys/": 7,
     "app/api-keys/<str:key_id>/rotate/": 6,
     "app/audit/": 7,
-    "app/channels/": 6,
-    "app/channels/webhooks/": 8,
-    "app/channels/webhooks/<uuid:endpoint_id>/": 8,
+    "app/channels/": 7,
+    "app/channels/outgoing/": 7,
+    "app/channels/outgoing/<uuid:endpoint_id>/": 8,
+    "app/channels/outgoing/<uuid:endpoint_id>/edit/": 7,
+    "app/channels/outgoing/deliveries/<uuid:delivery_id>/": 8,
+    "app/channels/webhooks/": 9,
+    "app/channels/webhooks/<uuid:endpoint_id>/": 9,
     "app/channels/widgets/<str:key>/": 6,
     "app/channels/widgets/<str:key>/forms/": 6,
     "app/channels/widgets/<str:key>/general/": 6,

@@ -72,9 +72,23 @@ def test_every_example_does_what_the_page_says(
 
 
 def check(printed: list[str]) -> None:
-    me, token, ended, keys, key, _document, started, listed, usage, whole, streamed, socket, hooked, found = (
-        printed
-    )
+    (
+        me,
+        token,
+        ended,
+        keys,
+        key,
+        _document,
+        started,
+        listed,
+        usage,
+        whole,
+        streamed,
+        socket,
+        hooked,
+        _,
+        found,
+    ) = printed
     assert json.loads(me)["kind"] == "api_key"
     assert json.loads(token)["token_type"] == "Bearer"
     assert ended.strip() == "204"

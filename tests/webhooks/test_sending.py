@@ -5,16 +5,20 @@ import datetime as dt
 import hashlib
 import hmac
 import json
+import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.utils import timezone
 
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
+from apps.tenants.signing import new_secret
 from apps.webhooks import catalog, services
 from apps.webhooks.contracts import IssuedSecret
 from apps.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -94,6 +98,23 @@ def test_an_event_is_told_once_to_its_tenant_only(
     (made,) = attempts(acme)
     assert (made.outcome, made.response_status, made.number) == ("succeeded", 204, 1)
     assert deliveries(globex) == []
+
+
+def test_the_guides_verification_takes_it_and_nothing_else(acme: TenantRef, receiver: Receiver) -> None:
+    guide = (Path(settings.ROOT) / "docs" / "api.md").read_text()
+    found = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    code = next(one for one in found if "def verify" in one)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    issued = listen(acme, receiver)
+    tell(acme)
+    sweep()
+    (request,) = receiver.requests
+    verify, headers, body = names["verify"], request["headers"], request["body"]
+    assert verify(issued.secret, headers, body)
+    assert not verify(issued.secret, headers, body + b" ")
+    assert not verify(issued.secret, {**headers, "webhook-timestamp": "1"}, body)
+    assert not verify(new_secret(), headers, body)
 
 
 def test_only_what_was_chosen_is_sent(acme: TenantRef, receiver: Receiver) -> None:

@@ -55,10 +55,12 @@ def send_test(*, tenant: TenantRef, endpoint_id: UUID, event_type: str = "", act
 def replay(*, tenant: TenantRef, delivery_id: UUID, actor: str) -> WebhookDelivery:
     """Deliver again what has ended, under the same webhook-id; raises NotFoundError, ConflictError."""
     with in_tenant(tenant):
-        delivery = WebhookDelivery.objects.select_for_update().filter(id=delivery_id).first()
-        if delivery is None:
+        wanted = WebhookDelivery.objects.filter(id=delivery_id)
+        endpoint_id = wanted.values_list("endpoint_id", flat=True).first()
+        if endpoint_id is None:
             raise NotFoundError("There is no such delivery.")
-        _require_active(lock_endpoint(delivery.endpoint_id))
+        _require_active(lock_endpoint(endpoint_id))
+        delivery = wanted.select_for_update().get()
         if delivery.status == DeliveryStatus.PENDING:
             raise ConflictError("It is still being delivered; its next attempt comes by itself.")
         _begin_anew(WebhookDelivery.objects.filter(id=delivery_id))

@@ -183,6 +183,10 @@ def _settle(claim: Claim, result: Result) -> None:
     """Write down what came of an attempt, unless its lease ended and another has begun."""
     outcome = Outcome.SUCCEEDED if result.is_success else Outcome.FAILED
     metrics.attempts_total.labels(outcome.value).inc()
+    # The endpoint is locked first, as by whoever claims, replays or pauses.
+    claimed = WebhookDelivery.objects.filter(id=claim.delivery_id)
+    endpoint_id = claimed.values_list("endpoint_id", flat=True).first()
+    endpoint = WebhookEndpoint.objects.select_for_update().filter(id=endpoint_id).first()
     WebhookAttempt.objects.filter(delivery_id=claim.delivery_id, number=claim.number).update(
         outcome=outcome.value,
         response_status=result.status,
@@ -190,12 +194,8 @@ def _settle(claim: Claim, result: Result) -> None:
         error=result.error,
         duration_ms=result.duration_ms,
     )
-    # The endpoint first, as whoever pauses or replays it does.
-    found = WebhookDelivery.objects.filter(id=claim.delivery_id, attempts=claim.number)
-    endpoint_id = found.values_list("endpoint_id", flat=True).first()
-    endpoint = WebhookEndpoint.objects.select_for_update().filter(id=endpoint_id).first()
-    pending = found.select_for_update().filter(status=DeliveryStatus.PENDING)
-    delivery = pending.first() if endpoint else None
+    pending = claimed.filter(attempts=claim.number, status=DeliveryStatus.PENDING)
+    delivery = pending.select_for_update().first()
     if endpoint is None or delivery is None:
         return
     if result.is_success:
