@@ -16,6 +16,7 @@ AIaaS: customer support, order management and lead capture with AI, for many com
   python3 manage.py up                    start everything on this machine (Ctrl-C stops it)
   python3 manage.py test [PYTEST ARG…]    run all tests, or some
   python3 manage.py bench [NAME…]         measure; --list shows what there is
+  python3 manage.py prove_isolation       attack one company as another, on servers of its own
 
 With `up` running, or on their own:
   create_tenant SLUG --owner EMAIL        a company with its owner and first API key

@@ -28,7 +28,8 @@ from apps.tenants.context import (
 from apps.tenants.contracts import TenantRef
 from apps.tenants.models import WidgetKey
 
-THREADS, POOL_SIZE = 6, 4
+# The keepers hold their connection from one unit to the next, as a worker does; the others take turns.
+THREADS, KEEPERS, POOL_SIZE = 6, 2, 4
 SWITCH_INTERVAL_S = 1e-4
 EVERY_ROW = "SELECT tenant_id FROM crm_customer UNION ALL SELECT tenant_id FROM tenants_widgetkey"
 SHARED_ROWS = "SELECT tenant_id FROM tenants_widgetkey"
@@ -61,7 +62,8 @@ class Tally:
 class Worker:
     """One thread's requests and tasks, drawn from its own seeded source."""
 
-    def __init__(self, tenants: list[TenantRef], seed: str) -> None:
+    def __init__(self, tenants: list[TenantRef], seed: str, *, keeps_connection: bool) -> None:
+        self._keeps_connection = keeps_connection
         self._tenants, self._random, self.tally = tenants, random.Random(seed), Tally()  # noqa: S311
         self._unit = ""
 
@@ -76,7 +78,7 @@ class Worker:
             except Exception as error:
                 self.tally.failed[f"{self._unit}: {type(error).__name__}: {error}".partition("\n")[0]] += 1
             self.tally.units[self._unit] += 1
-            if self._random.random() < 0.3:
+            if not self._keeps_connection:
                 connections[APP].close()  # back to the pool, where another thread takes it
         connections[APP].close()
         return self.tally
@@ -195,6 +197,7 @@ class Worker:
         thread = threading.Thread(target=context.run, args=(self._elsewhere, tenant))
         thread.start()
         self.nobody(tenant)
+        connections[APP].close()  # nobody may hold one while waiting for another who needs one
         thread.join()
 
     def _elsewhere(self, tenant: TenantRef) -> None:
@@ -239,7 +242,9 @@ def _run_threads(tenants: list[TenantRef], count: int, seed: str) -> Tally:
     switch_interval_s = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     shares = [count // THREADS + (number < count % THREADS) for number in range(THREADS)]
-    workers = [Worker(tenants, f"{seed}:{number}") for number in range(THREADS)]
+    workers = [
+        Worker(tenants, f"{seed}:{number}", keeps_connection=number < KEEPERS) for number in range(THREADS)
+    ]
     total = Tally()
     try:
         with ThreadPoolExecutor(THREADS) as executor:

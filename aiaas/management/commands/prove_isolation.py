@@ -1,5 +1,6 @@
 """Attack one throwaway tenant as another, everywhere, and tell what held."""
 
+import logging
 import tempfile
 import time
 from argparse import ArgumentParser
@@ -42,12 +43,19 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, interleavings: int | None, **options: Any) -> None:
         """Print what was tried; fail on a leak, and on what could not be attacked."""
+        if interleavings is not None and (interleavings < 1 or options["processes"] < 1):
+            raise CommandError("give a number of 1 or more", returncode=2)
+        logging.disable()  # what is refused, as it should be, would bury the report
+        try:
+            if interleavings is None:
+                self._attack()
+            else:
+                self._interleave(interleavings, **options)
+        finally:
+            logging.disable(logging.NOTSET)
+
+    def _attack(self) -> None:
         begin = time.monotonic()
-        if interleavings is not None:
-            if interleavings < 1 or options["processes"] < 1:
-                raise CommandError("give a number of 1 or more", returncode=2)
-            self._interleave(interleavings, begin, **options)
-            return
         report = prove(self.stdout.write)
         for line in report.lines():
             self.stdout.write(line)
@@ -56,7 +64,8 @@ class Command(BaseCommand):
             raise CommandError(f"{len(report.leaks)} leaks, {len(report.uncovered)} not covered")
         self.stdout.write("nothing leaked")
 
-    def _interleave(self, count: int, begin: float, *, pgbouncer: str | None, **options: Any) -> None:
+    def _interleave(self, count: int, *, pgbouncer: str | None, **options: Any) -> None:
+        begin = time.monotonic()
         tenants = [found_company().tenant for _ in range(3)]
         with tempfile.TemporaryDirectory(prefix="aiaas-pgbouncer-") as folder:
             Path(folder).chmod(0o711)
