@@ -14,7 +14,7 @@ from aiaas.bootstrap.installer import InstallError
 __all__ = ["Environment", "InstallError", "run_in_venv"]
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDS_DEVELOPMENT_TOOLS = {"test", "bench"}
+NEEDS_DEVELOPMENT_TOOLS = {"test", "bench", "check_api"}
 
 
 def run_in_venv(arguments: list[str]) -> None:

@@ -6,7 +6,7 @@ import sys
 from django.core.management import execute_from_command_line
 
 from aiaas.commands.servers import CommandError, servers_for
-from aiaas.commands.testing import run_tests
+from aiaas.commands.testing import check_api, run_tests
 from aiaas.settings.locations import default_data_dir, read_dotenv
 from aiaas.supervisor import up
 
@@ -17,6 +17,7 @@ AIaaS: customer support, order management and lead capture with AI, for many com
   python3 manage.py test [PYTEST ARG…]    run all tests, or some
   python3 manage.py bench [NAME…]         measure; --list shows what there is
   python3 manage.py prove_isolation       attack one company as another, on servers of its own
+  python3 manage.py check_api [--cases N] ask every operation of the API with made-up requests
 
 With `up` running, or on their own:
   create_tenant SLUG --owner EMAIL        a company with its owner and first API key
@@ -37,6 +38,8 @@ def main(arguments: list[str]) -> int:
     if command == "test":
         run_tests(arguments[2:])
         return 0
+    if command == "check_api":
+        return check_api(arguments[2:])
     read_dotenv()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiaas.settings.local")
     if command == "up":

@@ -220,7 +220,9 @@ class InvoicesView(generics.GenericAPIView):
     serializer_class = InvoiceSummarySerializer
     queryset = Invoice.objects.none()
 
-    @extend_schema(operation_id="invoices_list", tags=["billing"])
+    @extend_schema(
+        operation_id="invoices_list", tags=["billing"], responses=InvoiceSummarySerializer(many=True)
+    )
     def get(self, request: TenantRequest) -> Response:
         page = self.paginate_queryset(selectors.final_invoices()) or []
         views = [selectors.view_of(invoice) for invoice in page]

@@ -228,13 +228,16 @@ class ApiKeysView(APIView):
 
     required_scopes = {"GET": "read:api_keys", "POST": "write:api_keys"}
 
-    @extend_schema(operation_id="api_keys_list", responses=ApiKeysSerializer, tags=["identity"])
+    @extend_schema(
+        operation_id="api_keys_list", summary="List API keys", responses=ApiKeysSerializer, tags=["identity"]
+    )
     def get(self, request: TenantRequest) -> Response:
         keys = selectors.list_api_keys(tenant=request.tenant)
         return Response(ApiKeysSerializer({"results": keys}).data)
 
     @extend_schema(
         operation_id="api_keys_create",
+        summary="Make an API key",
         request=NewApiKeySerializer,
         responses={201: IssuedKeySerializer},
         tags=["identity"],

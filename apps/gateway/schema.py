@@ -4,7 +4,9 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
-from apps.gateway.problems import OPENAI_PREFIX
+from apps.gateway.metering import metered_kind
+from apps.gateway.problems import HOOKS_PREFIX, OPENAI_PREFIX
+from apps.gateway.samples import sample
 
 PROBLEM = {
     "type": "object",
@@ -16,6 +18,8 @@ PROBLEM = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "request_id": {"type": "string"},
+        "missing_permission": {"type": "string", "description": "With 403: see the table of permissions."},
+        "roles_with_it": {"type": "array", "items": {"type": "string"}},
         "errors": {
             "type": "object",
             "description": "What is wrong with each field, by dotted name.",
@@ -25,7 +29,19 @@ PROBLEM = {
 }
 ERROR_ANSWER = {
     "description": "A problem",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    "content": {
+        "application/problem+json": {
+            "schema": {"$ref": "#/components/schemas/Problem"},
+            "example": {
+                "type": "urn:aiaas:problem:invalid-input",
+                "title": "Invalid input",
+                "status": 400,
+                "detail": "Correct the fields listed under errors and send it again.",
+                "errors": {"email": ["Enter a valid email address."]},
+                "request_id": "0198c1f0-7f1e-7a53-8f0e-0f0d5f2b6a11",
+            },
+        }
+    },
 }
 OPENAI_ERROR = {
     "type": "object",
@@ -75,16 +91,70 @@ class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
         ]
 
 
-def document_problems(result: dict[str, Any], **_hook: Any) -> dict[str, Any]:
-    """Add the problem answer to every operation, and Idempotency-Key to every authenticated write."""
+ANSWERS = {
+    400: "What was sent is not valid: `errors` names the fields.",
+    401: "No valid credential.",
+    402: "The quota is used up.",
+    403: "A permission is missing, which `missing_permission` names; or the account is suspended.",
+    404: "There is no such thing in your company.",
+    406: "No content type that is accepted can be given.",
+    409: "It conflicts with what is there, or the first request with this `Idempotency-Key` still runs.",
+    413: "The body is too large.",
+    414: "The query string is too long.",
+    415: "The body is of a kind that is not taken.",
+    422: "The `Idempotency-Key` came with another request before.",
+    429: "Too many requests: wait `Retry-After` seconds.",
+    503: "Something that this needs cannot be reached: try again.",
+}
+WRITES = ("post", "put", "patch", "delete")
+
+
+def document_operations(result: dict[str, Any], **_hook: Any) -> dict[str, Any]:
+    """Give every operation its summary, its errors, examples, and Idempotency-Key where it writes."""
     schemas = result["components"].setdefault("schemas", {})
     schemas["Problem"], schemas["OpenAIError"] = PROBLEM, OPENAI_ERROR
     for path, item in result["paths"].items():
-        for method, operation in item.items():
-            if not isinstance(operation, dict):
-                continue
-            is_openai = path.startswith(OPENAI_PREFIX)
-            operation["responses"].setdefault("default", OPENAI_ANSWER if is_openai else ERROR_ANSWER)
-            if method in ("post", "put", "patch", "delete") and operation.get("security"):
+        for method, operation in ((name, found) for name, found in item.items() if isinstance(found, dict)):
+            if not operation.get("summary"):
+                operation["summary"] = _first_sentence(operation.get("description", ""))
+            if method in WRITES and operation.get("security"):
                 operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+            answer = OPENAI_ANSWER if path.startswith(OPENAI_PREFIX) else ERROR_ANSWER
+            for status in _errors_of(method, path, operation):
+                operation["responses"].setdefault(str(status), answer | {"description": ANSWERS[status]})
+            _give_examples(operation, schemas)
     return result
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0].rstrip(".")
+
+
+def _errors_of(method: str, path: str, operation: dict[str, Any]) -> list[int]:
+    """Return the statuses that an operation may answer with besides its own."""
+    is_write, is_known = method in WRITES, bool(operation.get("security")) or path.startswith(HOOKS_PREFIX)
+    is_metered = metered_kind(method.upper(), path.replace("{", "").replace("}", "")) is not None
+    found = {
+        400: True,
+        401: is_known or path.endswith(("/auth/token", "/auth/token/refresh")),
+        402: is_metered or path.startswith(HOOKS_PREFIX),
+        403: is_known,
+        404: is_write or "{" in path or path.startswith(OPENAI_PREFIX),
+        406: True,
+        409: is_write,
+        413: is_write,
+        414: True,
+        415: is_write,
+        422: is_write and is_known,
+        429: True,
+        503: True,
+    }
+    return [status for status, may_be in found.items() if may_be]
+
+
+def _give_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+    for kind, media in ((kind, media) for body in bodies for kind, media in body.get("content", {}).items()):
+        if kind == "application/problem+json" or "examples" in media or not media.get("schema"):
+            continue
+        media["example"] = sample(media["schema"], schemas)

@@ -90,7 +90,10 @@ class DocumentList(generics.GenericAPIView):
     serializer_class = DocumentSerializer
 
     @extend_schema(
-        operation_id="documents_list", summary="List documents, newest first", parameters=[DocumentFilter]
+        operation_id="documents_list",
+        summary="List documents, newest first",
+        parameters=[DocumentFilter],
+        responses=DocumentSerializer(many=True),
     )
     def get(self, request: TenantRequest) -> Response:
         page = self.paginate_queryset(self._filtered(request)) or []

@@ -130,6 +130,7 @@ class RouterModelsView(ListAPIView):
 
     @extend_schema(
         operation_id="router_models_train",
+        summary="Train the router",
         request=None,
         responses={201: RouterModelSerializer},
         tags=["router"],
@@ -163,13 +164,19 @@ class RouterIntentsView(APIView):
 
     required_scopes = {"GET": "read:router", "POST": "write:router"}
 
-    @extend_schema(operation_id="router_intents_list", responses=IntentsSerializer, tags=["router"])
+    @extend_schema(
+        operation_id="router_intents_list",
+        summary="List intents",
+        responses=IntentsSerializer,
+        tags=["router"],
+    )
     def get(self, request: TenantRequest) -> Response:
         intents = selectors.list_intents(tenant=request.tenant)
         return Response(IntentsSerializer({"results": intents}).data)
 
     @extend_schema(
         operation_id="router_intents_create",
+        summary="Add an intent with examples",
         request=IntentRequest,
         responses={201: IntentSerializer},
         tags=["router"],
@@ -188,6 +195,7 @@ class RouterIntentView(APIView):
 
     @extend_schema(
         operation_id="router_intents_delete",
+        summary="Remove an intent and its examples",
         responses={204: OpenApiResponse(description="The intent and its examples are gone.")},
         tags=["router"],
     )
