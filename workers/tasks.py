@@ -27,6 +27,7 @@ from apps.orchestration import services as orchestration
 from apps.orchestration.hooks import services as hooks
 from apps.routing import services as routing
 from apps.tenants import notices
+from apps.tenants.audit import purge_audit_events
 from apps.tenants.deletion import services as deletions
 from apps.tenants.deletion.carrying_out import carry_out_deletion
 from apps.tenants.erasing import services as erasing
@@ -209,6 +210,7 @@ def purge() -> None:
     exports.purge_exports()
     purge_families()
     purge_signing_keys()
+    purge_audit_events()
     for tenant in list_active_tenants():
         ingestion.purge_deleted_documents(tenant=tenant)
         hooks.purge_deliveries(tenant=tenant)

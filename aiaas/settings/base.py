@@ -338,6 +338,7 @@ USER_PER_MINUTE = env.int("USER_PER_MINUTE", default=600)
 ADDRESS_PER_MINUTE = env.int("ADDRESS_PER_MINUTE", default=30_000)
 PAGES_PER_MINUTE = env.int("PAGES_PER_MINUTE", default=3000)
 CHAT_COMPLETION_WAIT_S = env.float("CHAT_COMPLETION_WAIT_S", default=60.0)
+AUDIT_KEPT_DAYS = env.int("AUDIT_KEPT_DAYS", default=1095)
 IDEMPOTENCY_LEASE_S = env.int("IDEMPOTENCY_LEASE_S", default=120)
 
 # Whether a proxy in front ends TLS and sets X-Forwarded-Proto itself, whatever a client sent.

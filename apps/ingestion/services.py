@@ -26,6 +26,7 @@ from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import is_active
+from apps.tenants.services import record_audit
 
 KEPT_AFTER_DELETION = dt.timedelta(days=1)
 HINT = "workers.tasks.process_document"
@@ -52,7 +53,10 @@ def add_document(
         document = known.order_by("created_at").first()
         if document is not None:
             return document.to_view()
-        return replace(_create(tenant, intake).to_view(), is_new=True)
+        made = _create(tenant, intake)
+        data = {"title": made.title, "kind": made.kind, "url": made.url, "size_bytes": made.size_bytes}
+        record_audit(tenant=tenant, action="document.added", target=str(made.id), data=data)
+        return replace(made.to_view(), is_new=True)
 
 
 def _create(tenant: TenantRef, intake: Intake) -> Document:
@@ -142,6 +146,12 @@ def reindex_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
         if document is None:
             raise NotFoundError("There is no such document.")
         _hint(tenant, document_id)
+        record_audit(
+            tenant=tenant,
+            action="document.reindexed",
+            target=str(document_id),
+            data={"title": document.title},
+        )
         return document.to_view()
 
 
@@ -157,6 +167,8 @@ def delete_document(*, tenant: TenantRef, document_id: UUID) -> None:
         ):
             raise NotFoundError("There is no such document.")
         Chunk.objects.filter(document_id=document_id).delete()
+        title = Document.objects.values_list("title", flat=True).get(id=document_id)
+        record_audit(tenant=tenant, action="document.deleted", target=str(document_id), data={"title": title})
 
 
 def restore_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
@@ -165,6 +177,7 @@ def restore_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
         gone = Document.objects.filter(id=document_id, deleted_at__isnull=False)
         if not gone.update(deleted_at=None):
             raise NotFoundError("This document is gone; upload it again.")
+        record_audit(tenant=tenant, action="document.restored", target=str(document_id))
         return reindex_document(tenant=tenant, document_id=document_id)
 
 

@@ -23,6 +23,7 @@ from django_htmx.middleware import HtmxDetails
 
 from apps.resilience.errors import DomainError
 from apps.tenants import selectors
+from apps.tenants.acting import acting_as
 from apps.tenants.context import in_tenant, tenant_context
 from apps.tenants.contracts import MembershipView, Principal, Role, TenantRef
 from apps.tenants.identity import selectors as identity
@@ -85,7 +86,7 @@ def member_page(
                 if needs_verified and request.method == "POST":
                     identity.require_verified(request)
                 request.may_write = bool(write) and request.principal.may(write)
-                with _serve(request, even_suspended):
+                with acting_as(_actor_of(request)), _serve(request, even_suspended):
                     return view(request, *args, **kwargs)
             except DomainError as error:
                 return show_problem(request, error)
@@ -187,9 +188,8 @@ def _serve(request: MemberRequest, even_suspended: bool) -> AbstractContextManag
 
 def _record_visit(request: MemberRequest) -> None:
     with in_tenant(request.tenant):
-        record_audit(
-            tenant=request.tenant,
-            actor=f"staff:{request.user.email}"[:100],
-            action="staff.acted",
-            target=request.path[:200],
-        )
+        record_audit(tenant=request.tenant, action="staff.acted", target=request.path)
+
+
+def _actor_of(request: MemberRequest) -> str:
+    return f"staff:{request.user.email}" if request.is_acting else request.user.email

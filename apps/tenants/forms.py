@@ -79,7 +79,12 @@ class ProfileForm(forms.Form):
 
 
 class AuditFilter(forms.Form):
-    action = forms.CharField(label="What", required=False, max_length=100)
+    words = forms.CharField(
+        label="Words", required=False, max_length=200, widget=forms.TextInput({"type": "search"})
+    )
+    action = forms.CharField(
+        label="What", required=False, max_length=100, widget=forms.TextInput({"list": "known-actions"})
+    )
     actor = forms.CharField(label="Who", required=False, max_length=100)
     target = forms.CharField(label="Concerning", required=False, max_length=200)
     since = forms.DateField(
@@ -91,6 +96,8 @@ class AuditFilter(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = self.cleaned_data
+        if given.get("until") == dt.date.max:
+            self.add_error("until", "Choose an earlier day.")
         if given.get("since") and given.get("until") and given["until"] < given["since"]:
             self.add_error("until", "Choose a day that is not before the first one.")
         return given

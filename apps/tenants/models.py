@@ -333,7 +333,11 @@ class AuditEvent(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["tenant", "-occurred_at"], name="audit_by_time"),
+            models.Index(fields=["tenant", "-occurred_at", "-id"], name="audit_by_time"),
+            models.Index(fields=["tenant", "actor", "-occurred_at", "-id"], name="audit_by_actor"),
+            models.Index(fields=["tenant", "action", "-occurred_at", "-id"], name="audit_by_action"),
+            models.Index(fields=["tenant", "target", "-occurred_at", "-id"], name="audit_by_target"),
+            models.Index(fields=["occurred_at"], name="audit_by_age"),
             models.Index(
                 fields=["-id"], condition=models.Q(actor__startswith="staff:"), name="audit_of_staff"
             ),

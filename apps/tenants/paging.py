@@ -51,6 +51,7 @@ def _beyond(names: list[str], after: list[Any]) -> Q:
     condition = Q(**{f"{fields[0]}__{operator}": after[0]})
     if len(fields) == 2:
         condition |= Q(**{fields[0]: after[0], f"{fields[1]}__{operator}": after[1]})
+        condition &= Q(**{f"{fields[0]}__{operator}e": after[0]})  # by this an index finds where to begin
     return condition
 
 

@@ -12,18 +12,17 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
-from uuid_utils.compat import uuid7
 
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError, DomainError, InvalidInput, NotFoundError
 from apps.tenants import credentials, selectors
-from apps.tenants.client_address import request_address
+from apps.tenants.audit import record_audit as record_audit
 from apps.tenants.context import OWNER, in_tenant
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, Role, TenantRef, WidgetKeyView
 from apps.tenants.events import TenantProvisioned
 from apps.tenants.identity.addresses import keep_address
 from apps.tenants.key_rules import bound_by, check_key, require_no_stronger
-from apps.tenants.models import ApiKey, AuditEvent, Membership, Tenant, User, WidgetKey
+from apps.tenants.models import ApiKey, Membership, Tenant, User, WidgetKey
 from apps.tenants.origins import clean_origins
 from apps.tenants.permissions import ROLE_PERMISSIONS
 from apps.tenants.schemas import create_schema, drop_schema
@@ -97,10 +96,10 @@ def add_member(
         user, is_new = User.objects.get_or_create(email=email, defaults=fields)
         if is_new:
             keep_address(user_id=user.id, email=email, is_verified=is_verified)
+        before = Membership.objects.filter(user=user).values_list("role", flat=True).first()
         Membership.objects.update_or_create(tenant_id=tenant.id, user=user, defaults={"role": role})
-        record_audit(
-            tenant=tenant, actor="platform", action="member.added", target=email, data={"role": role}
-        )
+        data = {"before": before, "after": str(role)}
+        record_audit(tenant=tenant, action="member.added", target=email, data=data)
     return user.id
 
 
@@ -372,19 +371,4 @@ def principal_of(*, user_id: UUID, name: str, tenant: TenantRef, role: Role) -> 
         name=name,
         roles=(role.value,),
         permissions=ROLE_PERMISSIONS[role],
-    )
-
-
-def record_audit(
-    *, tenant: TenantRef, actor: str, action: str, target: str = "", data: dict[str, Any] | None = None
-) -> None:
-    """Append a privileged act, with the request's address, to the audit trail in the caller's transaction."""
-    AuditEvent.objects.create(
-        id=uuid7(),
-        tenant_id=tenant.id,
-        actor=actor,
-        action=action,
-        target=target,
-        data=data or {},
-        address=request_address(),
     )

@@ -30,10 +30,11 @@ LAYERS = (
     {"gateway", "realtime", "accounts", "analytics", "webhooks"},
 )
 PUBLIC = {"services", "selectors", "contracts", "events"}
-# Foundations that every app builds on: the tenant context, base model and sealing, where a request comes
-# from, trace context, resilience.
+# Foundations that every app builds on: the tenant context, base model and sealing, who acts and from where,
+# trace context, resilience.
 # The dashboard's door and its pages of lists are met in every app's pages.
 FOUNDATIONS = {
+    "apps.tenants.acting",
     "apps.tenants.context",
     "apps.tenants.client_address",
     "apps.tenants.dashboard",

@@ -17,6 +17,7 @@ from apps.resilience.errors import InvalidInput, NotAllowed
 from apps.tenants import credentials, key_uses, services
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role
+from apps.tenants.identity.services import authenticate_user
 from apps.tenants.models import ApiKey
 from apps.tenants.selectors import list_api_keys
 from tests.gateway.conftest import key_client
@@ -103,7 +104,7 @@ def test_rotating_a_stronger_key_is_no_way_to_its_rights(acme, stronger):
 @pytest.mark.parametrize("role", [Role.AGENT, Role.ANALYST, Role.VIEWER])
 def test_who_may_not_manage_keys_makes_none(acme, role):
     services.add_member(tenant=acme, email="a@acme.example", role=role, password="a long password")
-    member = services.authenticate_user(email="a@acme.example", password="a long password")
+    member = authenticate_user(email="a@acme.example", password="a long password")
     client = Client(headers={"Authorization": f"Bearer {issue_tokens(member).access}"})
     assert make(client).status_code == 403
     with pytest.raises(NotAllowed):
@@ -214,7 +215,7 @@ print("gone" if not left else "still there", time.time(), flush=True)
 def test_two_other_processes_honour_a_revocation_within_a_second(live_db, acme):
     key = services.create_api_key(tenant=acme, name="x", scopes=["api:read"])
     services.add_member(tenant=acme, email="a@acme.example", role=Role.OWNER, password="a long password")
-    member = services.authenticate_user(email="a@acme.example", password="a long password")
+    member = authenticate_user(email="a@acme.example", password="a long password")
     pair = issue_tokens(member)
     headers = [f"Api-Key {key.token}", f"Bearer {pair.access}"]
     with _start(live_db, headers) as first, _start(live_db, headers) as second:

@@ -20,6 +20,7 @@ from apps.gateway.tokens import BadToken, issue_tokens, read_access_token, renew
 from apps.tenants import members, services
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Principal, Role, TenantRef
+from apps.tenants.identity.services import authenticate_user
 from apps.tenants.models import Membership, User
 from apps.tenants.selectors import list_audit_events
 
@@ -29,7 +30,7 @@ OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 def member(tenant: TenantRef, role: Role = Role.OWNER, email: str = "ada@acme.example") -> Principal:
     services.add_member(tenant=tenant, email=email, role=role, name="Ada", password=PASSWORD)
-    found = services.authenticate_user(email=email, password=PASSWORD, tenant_slug=tenant.slug)
+    found = authenticate_user(email=email, password=PASSWORD, tenant_slug=tenant.slug)
     assert found is not None
     return found
 

@@ -1,5 +1,6 @@
 """What belongs to no company: changed with a reason that is kept, by those alone whose group permits it."""
 
+import json
 import uuid
 
 import pytest
@@ -218,3 +219,15 @@ def test_guessing_at_the_admins_door_is_guessing_at_everybodys(db: None, acme: T
     member = Client()
     member.force_login(get_user_model().objects.get(email=member_of(acme)), backend=BACKEND)
     assert member.get("/admin/login/?next=/admin/").status_code == 403
+
+
+def test_the_staffs_acts_are_taken_along_and_no_others(live_db, acme: TenantRef, monkeypatch):
+    monkeypatch.setattr("aiaas.staff.log.EXPORT_BATCH", 2)
+    record_audit_of(acme)
+    with in_tenant(acme):
+        for n in range(5):
+            record_audit(tenant=acme, actor="staff:ann@x.example", action=f"act.{n}", data={"reason": "Why"})
+    answer = staff(live_db).get(reverse("admin:tenants_auditevent_export"))
+    told = [json.loads(line) for line in b"".join(answer.streaming_content).decode().splitlines()]
+    assert [act["what"] for act in told] == [f"act.{n}" for n in reversed(range(5))]
+    assert {act["tenant"] for act in told} == {str(acme.id)}

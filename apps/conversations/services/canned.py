@@ -11,6 +11,7 @@ from apps.conversations.models import CannedReply
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
 
 SHORTCUT = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 MAX_CANNED = 500
@@ -34,12 +35,15 @@ def save_canned_reply(
             raise NotFoundError("There is no such canned reply.")
         if reply_id is None and CannedReply.objects.count() >= MAX_CANNED:
             raise ConflictError(f"There are {MAX_CANNED} canned replies already; delete one first.")
+        before = {"shortcut": reply.shortcut} if reply_id else None
         reply.shortcut, reply.text = short, said
         try:
             with transaction.atomic():
                 reply.save()
         except IntegrityError as error:
             raise InvalidInput({"shortcut": [f"/{short} exists already; choose another one."]}) from error
+        data = {"before": before, "after": {"shortcut": short}}
+        record_audit(tenant=tenant, action="canned_reply.saved", target=str(reply.id), data=data)
         return reply.view()
 
 
@@ -58,4 +62,6 @@ def delete_canned_reply(*, tenant: TenantRef, reply_id: UUID) -> CannedReplyView
             raise NotFoundError("There is no such canned reply.")
         view = reply.view()
         reply.delete()
+        data = {"before": {"shortcut": view.shortcut}}
+        record_audit(tenant=tenant, action="canned_reply.deleted", target=str(reply_id), data=data)
         return view

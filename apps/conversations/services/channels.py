@@ -9,6 +9,7 @@ from apps.conversations.models import Channel
 from apps.resilience.errors import ConflictError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
 
 
 def save_channel(
@@ -24,7 +25,11 @@ def save_channel(
     known_name = validation.text("name", name, max_chars=100, required=True)
     changes = {"settings": validation.channel_settings(settings or {}), "is_active": is_active}
     with in_tenant(tenant):
+        former = Channel.objects.select_for_update().filter(kind=known_kind, name=known_name)
+        before = former.values("settings", "is_active").first()
         channel, _ = Channel.objects.update_or_create(kind=known_kind, name=known_name, defaults=changes)
+        data = {"before": before, "after": changes}
+        record_audit(tenant=tenant, action="channel.saved", target=f"{known_kind}: {known_name}", data=data)
         return channel.view()
 
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from apps.crm.contracts import ImportReport
 from apps.crm.csv_files import MAX_BYTES
-from apps.tenants.spreadsheets import write_csv
+from apps.tenants.spreadsheets import note_export, write_csv
 
 EXISTING = OpenApiParameter(
     "existing",
@@ -58,7 +58,8 @@ def report(done: ImportReport) -> Response:
 
 
 def stream(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> StreamingHttpResponse:
-    """Answer with a CSV file that is written while it is read."""
+    """Answer with a CSV file that is written while it is read; the audit trail tells who took it."""
+    note_export(name)
     response = StreamingHttpResponse(write_csv(columns, rows), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response

@@ -14,6 +14,7 @@ from apps.events.services import publish
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
 
 UNIQUE = ("external_id", "email")
 
@@ -110,6 +111,7 @@ def delete_customer(*, tenant: TenantRef, customer_id: UUID) -> None:
             raise ConflictError("This customer has orders; delete or reassign those first.") from exc
         if not removed:
             raise NotFoundError("There is no such customer.")
+        record_audit(tenant=tenant, action="customer.deleted", target=str(customer_id))
 
 
 def _insert(tenant: TenantRef, cleaned: dict[str, Any]) -> Customer:

@@ -29,6 +29,7 @@ from apps.events.services import publish
 from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
 
 CUSTOMER_COLUMNS = ("external_id", "name", "email", "phone", "metadata")
 ORDER_COLUMNS = (
@@ -53,6 +54,7 @@ def import_customers(*, tenant: TenantRef, raw: bytes, skip_existing: bool = Fal
         bad.refuse_any()
         customers = [Customer(**row.fields) for row in found.new]
         _insert(customers, CustomersImported(tenant_id=tenant.id, created=len(customers)))
+        record_audit(tenant=tenant, action="customers.imported", data={"created": len(customers)})
     return _report(found)
 
 
@@ -69,6 +71,7 @@ def import_orders(*, tenant: TenantRef, raw: bytes, skip_existing: bool = False)
         customer_ids = _customers_by_email({row.fields["customer_email"] for row in found.new} - {None})
         orders = [_order(row.fields, customer_ids) for row in found.new]
         _insert(orders, OrdersImported(tenant_id=tenant.id, created=len(orders)))
+        record_audit(tenant=tenant, action="orders.imported", data={"created": len(orders)})
     return _report(found)
 
 
@@ -89,6 +92,7 @@ def import_leads(*, tenant: TenantRef, raw: bytes, skip_existing: bool = False) 
         customer_ids = _known_customers({row.fields["email"] for row in found.new} - {None})
         leads = [Lead(**row.fields, customer_id=customer_ids.get(row.fields["email"])) for row in found.new]
         _insert(leads, LeadsImported(tenant_id=tenant.id, created=len(leads)))
+        record_audit(tenant=tenant, action="leads.imported", data={"created": len(leads)})
     return _report(found)
 
 

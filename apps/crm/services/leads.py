@@ -13,6 +13,7 @@ from apps.events.services import publish
 from apps.resilience.errors import InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
 
 UNREACHABLE = "Give an email address or a phone number, or nobody can call back."
 
@@ -75,3 +76,4 @@ def delete_lead(*, tenant: TenantRef, lead_id: UUID) -> None:
     with in_tenant(tenant):
         if not Lead.objects.filter(id=lead_id).delete()[0]:
             raise NotFoundError("There is no such lead.")
+        record_audit(tenant=tenant, action="lead.deleted", target=str(lead_id))

@@ -17,6 +17,7 @@ from apps.events.services import publish
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
 
 EVENTS: dict[OrderActionKind, Callable[..., DomainEvent]] = {
     OrderActionKind.HOLD: events.OrderHeld,
@@ -146,6 +147,9 @@ def _act(
             raise ConflictError(f"Order {order.number} is as it was. {exc}") from exc
         _move(order, after, changes or {})
         _record(tenant, order, kind, before, key, actor)
+        if kind is OrderActionKind.REFUND:
+            data = {"before": before.status, "after": order.status, "amount_cents": order.total_cents}
+            record_audit(tenant=tenant, actor=actor, action="order.refunded", target=order.number, data=data)
         return order.view()
 
 

@@ -16,6 +16,7 @@ from apps.events.services import publish
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
 
 
 def create_order(
@@ -69,6 +70,7 @@ def delete_order(*, tenant: TenantRef, order_id: UUID) -> None:
             raise ConflictError("This order has a history, which is kept; cancel it instead.") from exc
         if not removed:
             raise NotFoundError("There is no such order.")
+        record_audit(tenant=tenant, action="order.deleted", target=str(order_id))
 
 
 def complete_order(cleaned: dict[str, Any]) -> dict[str, Any]:

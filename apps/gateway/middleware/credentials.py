@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from apps.gateway.credentials import BadCredentials, find_principal, find_sender
 from apps.gateway.middleware import GetResponse
 from apps.gateway.problems import API_PREFIXES, HOOKS_PREFIX, Problem, respond
+from apps.tenants.acting import acting_as
 from apps.tenants.context import tenant_context
 from apps.tenants.contracts import Principal, PrincipalKind
 
@@ -39,8 +40,13 @@ class CredentialMiddleware:
         with (
             structlog.contextvars.bound_contextvars(tenant=principal.tenant.slug, principal=principal.id),
             tenant_context(principal.tenant),
+            acting_as(_actor_of(principal)),
         ):
             return self.get_response(request)
+
+
+def _actor_of(principal: Principal) -> str:
+    return principal.id if principal.kind is PrincipalKind.API_KEY else f"{principal.kind}:{principal.id}"
 
 
 def _find_principal(request: HttpRequest) -> Principal | None:

@@ -25,6 +25,7 @@ from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
 
 LIBRARY = Path(__file__).with_name("library")
 
@@ -49,8 +50,11 @@ def save_draft(*, tenant: TenantRef, source: str, name: str | None = None) -> Ve
             draft = WorkflowVersion(
                 workflow=workflow, number=_next_number(workflow), state=VersionState.DRAFT.value
             )
-        draft.source, draft.hash = source, source_hash(source)
+        before, draft.hash = draft.hash, source_hash(source)
+        draft.source = source
         draft.save()
+        data = {"version": draft.number, "before": before or None, "after": draft.hash}
+        record_audit(tenant=tenant, action="workflow.draft_saved", target=found, data=data)
         return version_view(draft)
 
 
@@ -69,8 +73,15 @@ def publish_workflow(*, tenant: TenantRef, name: str, number: int | None = None)
             what = "a draft; save one first" if number is None else f"a version {number}"
             raise NotFoundError(f"The workflow {name!r} has no such version: {what}.")
         if version.state != VersionState.PUBLISHED:
+            data = {"before": _published_number(workflow), "after": version.number}
             _publish(workflow, version)
+            record_audit(tenant=tenant, action="workflow.published", target=name, data=data)
         return version_view(version)
+
+
+def _published_number(workflow: Workflow) -> int | None:
+    published = workflow.versions.filter(state=VersionState.PUBLISHED)
+    return published.values_list("number", flat=True).first()
 
 
 def roll_back(*, tenant: TenantRef, name: str) -> VersionView:
@@ -109,9 +120,12 @@ def update_tool_setting(
         raise InvalidInput({"tool": [f"There is no tool {tool!r}. Use one of: {', '.join(sorted(TOOLS))}."]})
     with in_tenant(tenant):
         setting, _ = ToolSetting.objects.get_or_create(tool=tool)
+        before = {"config": setting.config, "is_enabled": setting.is_enabled}
         setting.config = setting.config if config is None else config
         setting.is_enabled = setting.is_enabled if is_enabled is None else is_enabled
         setting.save()
+        data = {"before": before, "after": {"config": setting.config, "is_enabled": setting.is_enabled}}
+        record_audit(tenant=tenant, action="tool.changed", target=tool, data=data)
         return dict(setting.config)
 
 

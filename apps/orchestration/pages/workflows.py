@@ -17,7 +17,6 @@ from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.dashboard import MemberRequest, member_page, notify
-from apps.tenants.services import record_audit
 
 TEMPLATE = """name: "new_workflow"
 version: "1.0"
@@ -96,13 +95,7 @@ def publish(request: MemberRequest, name: str) -> HttpResponse:
     number = {**request.GET.dict(), **request.POST.dict()}.get("number", "")
     wanted = int(number) if number.isascii() and number.isdigit() and len(number) < 9 else None
     try:
-        with in_tenant(request.tenant):
-            version = services.publish_workflow(tenant=request.tenant, name=name, number=wanted)
-            data = {"before": before.number if before else None, "after": version.number}
-            actor = request.user.email
-            record_audit(
-                tenant=request.tenant, actor=actor, action="workflow.published", target=name, data=data
-            )
+        version = services.publish_workflow(tenant=request.tenant, name=name, number=wanted)
     except InvalidWorkflowSource:
         notify(request, "The draft has problems; mend them before you publish it.")
         return redirect("workflow", name)

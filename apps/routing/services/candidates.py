@@ -53,6 +53,7 @@ def request_training(*, tenant: TenantRef, actor: str) -> CandidateView:
             ) from error
         kept = RouterTraining.objects.order_by("-id").values("id")[:KEPT_TRAININGS]
         RouterTraining.objects.exclude(id__in=kept).delete()
+        record_audit(tenant=tenant, actor=actor, action="router.training_requested", target=str(training.id))
         transaction.on_commit(lambda: _send_hint(tenant, training.id))
         return training.view()
 
@@ -118,6 +119,7 @@ def discard_candidate(*, tenant: TenantRef, training_id: UUID) -> None:
             raise ConflictError(f"This candidate routes already, as v{training.version}.")
         if training.status in OPEN:
             _end(training, TrainingStatus.DISCARDED)
+            record_audit(tenant=tenant, action="router.training_discarded", target=str(training.id))
 
 
 def _lock(training_id: UUID) -> RouterTraining:

@@ -17,6 +17,7 @@ from apps.routing.models import MAX_TEXT_CHARS, Intent, IntentExample
 from apps.routing.wording import hash_text
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
 
 MAX_EXAMPLES, MAX_INTENTS = 5_000, 200
 MAX_DESCRIPTION_CHARS = 300
@@ -69,6 +70,8 @@ def create_intent(
         intent = Intent.objects.create(name=name, description=about)
         IntentExample.objects.filter(text_hash__in=[hash_text(text) for text in texts]).delete()
         IntentExample.objects.bulk_create(_example(intent, text, Origin.WRITTEN) for text in texts)
+        data = {"after": {"description": about, "examples": len(texts)}}
+        record_audit(tenant=tenant, action="router.intent_created", target=name, data=data)
     return IntentView(name=name, description=about, examples=len(texts))
 
 
@@ -77,8 +80,13 @@ def update_intent(*, tenant: TenantRef, name: str, description: str) -> None:
     about = _check_description(description)
     with in_tenant(tenant):
         seed_default_intents(tenant=tenant)
-        if not Intent.objects.filter(name=name).update(description=about):
+        intent = Intent.objects.select_for_update().filter(name=name).first()
+        if intent is None:
             raise NotFoundError(f"There is no intent {name!r}.")
+        before, intent.description = intent.description, about
+        intent.save(update_fields=["description"])
+        data = {"before": {"description": before}, "after": {"description": about}}
+        record_audit(tenant=tenant, action="router.intent_changed", target=name, data=data)
 
 
 def add_examples(*, tenant: TenantRef, intent: str, texts: Sequence[str]) -> int:
@@ -95,6 +103,9 @@ def add_examples(*, tenant: TenantRef, intent: str, texts: Sequence[str]) -> int
         _check_room(len(lines))
         _refuse_lines(lines)
         _insert([_example(goal, text, Origin.WRITTEN) for _, text in lines])
+        record_audit(
+            tenant=tenant, action="router.examples_added", target=intent, data={"examples": len(lines)}
+        )
     return len(lines)
 
 
@@ -131,11 +142,18 @@ def update_example(*, tenant: TenantRef, example_id: UUID, text: str, intent: st
         other = IntentExample.objects.filter(text_hash=hash_text(said)).exclude(id=example_id)
         if known := other.select_related("intent").first():
             raise InvalidInput({"text": [f"This is an example of {known.intent.name} already."]})
+        before = Intent.objects.values_list("name", flat=True).get(id=example.intent_id)
+        data = {
+            "before": {"intent": before},
+            "after": {"intent": intent},
+            "is_reworded": said != example.text,
+        }
         if said != example.text:
             example.origin = Origin.WRITTEN.value
         example.intent, example.text, example.text_hash = goal, said, hash_text(said)
         with _unique_text("text"):
             example.save()
+        record_audit(tenant=tenant, action="router.example_changed", target=str(example_id), data=data)
         return example.view()
 
 
@@ -148,6 +166,8 @@ def delete_example(*, tenant: TenantRef, example_id: UUID) -> ExampleView:
             raise NotFoundError("There is no such example.")
         gone = example.view()
         example.delete()
+        data = {"before": {"intent": gone.intent}}
+        record_audit(tenant=tenant, action="router.example_deleted", target=str(example_id), data=data)
         return gone
 
 
@@ -158,6 +178,7 @@ def restore_example(*, tenant: TenantRef, intent: str, text: str, origin: str) -
         goal = _find_intent(intent)
         _check_room(1)
         _insert([_example(goal, said, Origin(origin))])
+        record_audit(tenant=tenant, action="router.example_restored", target=intent)
 
 
 def _find_intent(name: str) -> Intent:
@@ -199,8 +220,11 @@ def delete_intent(*, tenant: TenantRef, name: str) -> None:
     """Remove an intent and its examples; it routes until the next training. Raises NotFoundError."""
     with in_tenant(tenant):
         seed_default_intents(tenant=tenant)
-        if not Intent.objects.filter(name=name).delete()[0]:
+        removed = Intent.objects.filter(name=name).delete()[0]
+        if not removed:
             raise NotFoundError(f"There is no intent {name!r}.")
+        data = {"before": {"examples": removed - 1}}
+        record_audit(tenant=tenant, action="router.intent_deleted", target=name, data=data)
 
 
 def record_feedback(*, tenant: TenantRef, text: str, intent: str) -> FeedbackView:

@@ -50,9 +50,13 @@ def train_router(*, tenant: TenantRef) -> RouterModelView:
     )
     payload = to_bytes(classifier)
     with in_tenant(tenant):
-        return add_version(
+        model = add_version(
             tenant, payload=payload, content_hash=content_hash, **figures_of(classifier, report)
         )
+        record_audit(
+            tenant=tenant, action="router.model_used", target=f"v{model.version}", data=_former(active)
+        )
+        return model
 
 
 def use_model(*, tenant: TenantRef, model_id: UUID, actor: str) -> RouterModelView:
@@ -62,19 +66,28 @@ def use_model(*, tenant: TenantRef, model_id: UUID, actor: str) -> RouterModelVi
     except BrokenModel as error:
         raise ConflictError(f"This version cannot route any more: {error}.") from error
     with in_tenant(tenant), _one_at_a_time():
+        former = _former(selectors.get_active_model(tenant=tenant))
         RouterModel.objects.filter(is_active=True).exclude(id=model_id).update(is_active=False)
         if not RouterModel.objects.filter(id=model_id).update(is_active=True):
             raise NotFoundError("There is no such router model.")
         model = RouterModel.objects.defer("payload").get(id=model_id)
-        record_audit(tenant=tenant, actor=actor, action="router.model_used", target=f"v{model.version}")
+        target = f"v{model.version}"
+        record_audit(tenant=tenant, actor=actor, action="router.model_used", target=target, data=former)
         return model.view()
 
 
 def use_shipped_model(*, tenant: TenantRef, actor: str) -> None:
     """Let the shipped model route again; the versions are kept."""
     with in_tenant(tenant):
+        former = _former(selectors.get_active_model(tenant=tenant))
         if RouterModel.objects.filter(is_active=True).update(is_active=False):
-            record_audit(tenant=tenant, actor=actor, action="router.model_used", target="shipped")
+            record_audit(
+                tenant=tenant, actor=actor, action="router.model_used", target="shipped", data=former
+            )
+
+
+def _former(model: RouterModelView | None) -> dict[str, str]:
+    return {"before": f"v{model.version}" if model else "shipped"}
 
 
 def check_teachable(pairs: Sequence[tuple[str, str]], intents: Sequence[IntentView]) -> None:

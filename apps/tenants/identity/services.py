@@ -13,6 +13,8 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 
 from apps.resilience.errors import DomainError, NotAllowed, NotFoundError
+from apps.tenants.audit import record_audit, record_for_person
+from apps.tenants.context import in_tenant
 from apps.tenants.contracts import MembershipView, Principal
 from apps.tenants.identity.addresses import keep_address
 from apps.tenants.identity.selectors import has_second_factor, is_address_verified
@@ -23,7 +25,6 @@ from apps.tenants.services import clean_email, principal_of
 __all__ = [
     "authenticate_user",
     "keep_address",
-    "principal_of_member",
     "remove_factors",
     "require_second_factor",
     "use_code",
@@ -101,6 +102,8 @@ def authenticate_user(
     """
     user = User.objects.filter(email=email.strip().lower(), is_active=True).first()
     if not check_password(password, user.password if user else DUMMY_HASH) or user is None:
+        if user is not None:
+            record_for_person(user=user, action="login.failed", data={"via": "api"})
         return None
     has_shown_mfa = require_second_factor(user_id=user.id, code=otp)
     if not is_address_verified(user_id=user.id, email=user.email):
@@ -109,22 +112,22 @@ def authenticate_user(
     chosen = next((m for m in memberships if tenant_slug in (None, m.tenant.slug)), None)
     if chosen is None:
         return None
-    return principal_of_member(
-        user_id=user.id, name=user.name, membership=chosen, has_shown_mfa=has_shown_mfa
-    )
+    principal = _principal(user, chosen, has_shown_mfa)
+    with in_tenant(chosen.tenant):
+        data = {"via": "api", "second_factor": has_shown_mfa}
+        record_audit(
+            tenant=chosen.tenant, actor=user.email, action="login.succeeded", target=user.email, data=data
+        )
+    return principal
 
 
-def principal_of_member(
-    *, user_id: UUID, name: str, membership: MembershipView, has_shown_mfa: bool
-) -> Principal:
-    """Build the principal of a token's member; raises NotAllowed where their tenant requires more."""
-    is_shown = has_shown_mfa and membership.requires_mfa and has_second_factor(user_id=user_id)
-    if membership.requires_mfa and not is_shown:
+def _principal(user: User, membership: MembershipView, has_shown_mfa: bool) -> Principal:
+    if membership.requires_mfa and not (has_shown_mfa and has_second_factor(user_id=user.id)):
         raise NotAllowed(
             "This company requires a second factor: set one up in the dashboard under Profile, then get a "
             "new token from auth/token with its code as `otp`."
         )
-    principal = principal_of(user_id=user_id, name=name, tenant=membership.tenant, role=membership.role)
+    principal = principal_of(user_id=user.id, name=user.name, tenant=membership.tenant, role=membership.role)
     return replace(principal, has_shown_mfa=has_shown_mfa)
 
 

@@ -3,13 +3,8 @@
 from django.urls import path
 
 from apps.tenants.pages.api_keys import drop_key, list_keys, renew_key
-from apps.tenants.pages.company import (
-    edit_profile,
-    edit_settings,
-    export_audit,
-    list_audit,
-    require_second_step,
-)
+from apps.tenants.pages.audit import export_audit, list_audit
+from apps.tenants.pages.company import edit_profile, edit_settings, require_second_step
 from apps.tenants.pages.deletion import delete_company, keep_company
 from apps.tenants.pages.exports import fetch_export, list_exports
 from apps.tenants.pages.switching import choose_tenant, leave_tenant

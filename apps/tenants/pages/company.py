@@ -1,29 +1,18 @@
-"""The company's settings and audit trail, and the member's own profile."""
-
-import csv
-import datetime as dt
-from collections.abc import Iterator
-from typing import Any
-from zoneinfo import ZoneInfo
+"""The company's settings, and the member's own profile."""
 
 from django.contrib import messages
-from django.db.models import QuerySet
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from apps.resilience.errors import DomainError, InvalidInput
+from apps.resilience.errors import DomainError
 from apps.tenants.company import read_settings, set_requires_mfa, update_profile, update_settings
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import SIGNED_IN, Role
 from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
-from apps.tenants.forms import AuditFilter, ProfileForm, SettingsForm
+from apps.tenants.forms import ProfileForm, SettingsForm
 from apps.tenants.identity.selectors import find_second_step, has_shown_second_factor
-from apps.tenants.models import AuditEvent
-from apps.tenants.paging import paginate
 from apps.tenants.selectors import wants_mail
-
-EXPORT_ROWS = 10_000
 
 
 @member_page(read="read:settings", write="write:settings")
@@ -83,62 +72,3 @@ def edit_profile(request: MemberRequest) -> HttpResponse:
         notify(request, "Saved.")
         return redirect("profile")
     return render(request, "tenants/profile.html", {"form": form}, status=422 if form.errors else 200)
-
-
-@member_page(read="read:audit")
-def list_audit(request: MemberRequest) -> HttpResponse:
-    """Show who did what, newest first."""
-    form = AuditFilter(request.GET)
-    rows = _filtered(request, form)
-    page = paginate(rows, request.GET.get("cursor", ""), by="-occurred_at", then="-id")
-    context = {"form": form, "page": page}
-    return render(request, "tenants/audit.html", context, status=422 if form.errors else 200)
-
-
-@member_page(read="read:audit")
-def export_audit(request: MemberRequest) -> HttpResponse:
-    """Send the newest rows of the trail as CSV; raises InvalidInput for a filter that is none."""
-    form = AuditFilter(request.GET)
-    if not form.is_valid():
-        raise InvalidInput({name: [str(error) for error in errors] for name, errors in form.errors.items()})
-    rows = list(_filtered(request, form).order_by("-occurred_at", "-id")[:EXPORT_ROWS])
-    response = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = 'attachment; filename="audit.csv"'
-    return response  # type: ignore[return-value]
-
-
-def _filtered(request: MemberRequest, form: AuditFilter) -> QuerySet[AuditEvent]:
-    rows = AuditEvent.objects.all()
-    if not form.is_valid():
-        return rows.none()
-    given = form.cleaned_data
-    zone = ZoneInfo(read_settings(tenant=request.tenant)["time_zone"])
-    for name in ("action", "actor", "target"):
-        rows = rows.filter(**{f"{name}__icontains": given[name]}) if given[name] else rows
-    if given["since"]:
-        rows = rows.filter(occurred_at__gte=_midnight(given["since"], zone))
-    if given["until"]:
-        rows = rows.filter(occurred_at__lt=_midnight(given["until"], zone) + dt.timedelta(days=1))
-    return rows
-
-
-def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time(), tzinfo=zone)
-
-
-class _Echo:
-    def write(self, line: str) -> str:
-        return line
-
-
-def _lines(rows: list[AuditEvent]) -> Iterator[str]:
-    writer: Any = csv.writer(_Echo())
-    yield writer.writerow(["time", "who", "what", "target", "from", "data"])
-    for row in rows:
-        cells = [row.occurred_at.isoformat(), row.actor, row.action, row.target, row.address or "", row.data]
-        yield writer.writerow([_harmless(str(cell)) for cell in cells])
-
-
-def _harmless(cell: str) -> str:
-    """Keep a spreadsheet from reading a cell as a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
