@@ -89,8 +89,8 @@ def _routes(entries: Iterable[Any], prefix: str = "") -> Iterator[Doorway]:
 
 def _methods(route: str, view: Any) -> Iterator[tuple[str, str]]:
     if declared := getattr(view, "permissions", None):
-        names = {"GET": "" if view.post_only else declared["read"], "POST": declared["write"]}
-        yield from ((method, name) for method, name in names.items() if name)
+        offered = {"GET": "" if view.post_only else declared["read"], "POST": declared["write"]}
+        yield from ((method, name) for method, name in offered.items() if name)
     elif hasattr(view, "cls") and hasattr(view.cls, "required_scopes"):
         scopes = view.initkwargs.get("required_scopes", view.cls.required_scopes)
         names = getattr(view, "actions", None) or {

@@ -75,7 +75,9 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     ]
     return {
         "menu": [(title, [link for link in links if link]) for title, links in sections if any(links)],
-        "stopped_webhooks": partial(list_stopped, tenant=request.tenant),  # asked by the pages that show them
+        "stopped_webhooks": partial(
+            list_stopped, tenant=principal.tenant
+        ),  # asked where shown
     }
 
 

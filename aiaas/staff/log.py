@@ -40,7 +40,7 @@ class ActsAdmin(AcrossTenants):
     def why(self, event: AuditEvent) -> str:
         return event.data.get("reason", "")
 
-    @action(description="Export", url_path="export", icon="download")
+    @action(description="Export", url_path="export", icon="download")  # type: ignore[untyped-decorator]
     def export(self, request: HttpRequest) -> StreamingHttpResponse:
         """Send every act of the staff as lines of JSON, newest first."""
         headers = {"Content-Disposition": 'attachment; filename="staff-acts.jsonl"'}

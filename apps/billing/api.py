@@ -19,7 +19,7 @@ from apps.billing.adapters.pdf import draw_invoice
 from apps.billing.contracts import LineType, UsageKind
 from apps.billing.models import Invoice
 from apps.resilience.errors import NotFoundError
-from apps.tenants.contracts import TenantRef
+from apps.tenants.contracts import Principal, TenantRef
 from apps.tenants.selectors import get_tenant_name
 
 MAX_DAYS = 400
@@ -30,6 +30,7 @@ class TenantRequest(Request):
     """A request as the gateway hands it over."""
 
     tenant: TenantRef
+    auth: Principal
 
 
 class UsageQuery(serializers.Serializer[Any]):
@@ -172,7 +173,7 @@ class SubscriptionView(APIView):
         given = PlanChoiceSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         changed = services.change_plan(
-            tenant=request.tenant, plan_code=given.validated_data["plan"], actor=request.principal.id
+            tenant=request.tenant, plan_code=given.validated_data["plan"], actor=request.auth.id
         )
         return Response(SubscriptionSerializer(changed).data)
 

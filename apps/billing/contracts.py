@@ -104,12 +104,7 @@ class QuotaSpent(QuotaExceeded):
             f"Move to a larger plan, or wait until {quota.resets_at:%Y-%m-%d %H:%M} UTC."
         )
         self.quota = quota
-
-    @property
-    def members(self) -> dict[str, str | int | None]:
-        """What a program can read from the refusal."""
-        quota = self.quota
-        return {
+        self.members = {
             "kind": quota.kind,
             "used": quota.used,
             "limit": quota.limit,

@@ -153,4 +153,4 @@ def _member(
 def _admit(member: Member | None) -> Principal | None:
     if member is not None and member.lacks_mfa:
         raise NotAllowed(LACKS_MFA)
-    return member and member.principal
+    return member.principal if member is not None else None

@@ -34,7 +34,7 @@ EXAMPLE = {
 
 
 class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
-    data = serializers.DictField(help_text="What was before and after; secrets are masked.")
+    data = serializers.DictField(help_text="What was before and after; secrets are masked.")  # type: ignore[assignment]
 
     class Meta:
         model = AuditEvent
@@ -54,7 +54,7 @@ class ExportFilter(AuditFilter):
     format = serializers.ChoiceField(choices=["csv", "jsonl"], default="csv")
 
 
-class AuditPages(Pages):  # type: ignore[misc]
+class AuditPages(Pages):
     """Newest first by the time of the act."""
 
     ordering = ("-occurred_at", "-id")

@@ -33,7 +33,7 @@ class TenantModel(models.Model):
         abstract = True
 
 
-class SealedTextField(models.TextField):  # type: ignore[type-arg]
+class SealedTextField(models.TextField):
     """A tenant's secret as `apps.tenants.secrets.seal` made it; found by this class when keys are rotated.
 
     What is not sealed is refused, so that no secret is ever stored as it is.

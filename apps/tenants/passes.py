@@ -10,7 +10,6 @@ from collections.abc import Collection
 from dataclasses import astuple, dataclass, replace
 from uuid import UUID
 
-from cryptography.fernet import InvalidToken
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
@@ -19,7 +18,7 @@ from apps.resilience.errors import NotAllowed
 from apps.tenants.contracts import Standing
 from apps.tenants.dashboard import SESSION_ACTING, MemberRequest
 from apps.tenants.models import User
-from apps.tenants.secrets import seal, unseal
+from apps.tenants.secrets import PLATFORM, seal, unseal
 from apps.tenants.selectors import find_standing, list_standings
 
 
@@ -50,14 +49,14 @@ def issue_pass(request: MemberRequest) -> str:
         if standing is None:
             raise NotAllowed("You are no longer a member of this company.")
         given = _as_of(given, standing)
-    return seal(json.dumps(astuple(given)))
+    return seal(json.dumps(astuple(given)), PLATFORM)
 
 
 def read_pass(sealed: str) -> Pass:
     """Return the pass that this product sealed; raises NotAllowed."""
     try:
-        return Pass(*json.loads(unseal(sealed)))
-    except (InvalidToken, ValueError, TypeError) as error:
+        return Pass(*json.loads(unseal(sealed, PLATFORM)))
+    except (ValueError, TypeError) as error:
         raise NotAllowed("This pass is not one of ours.") from error
 
 

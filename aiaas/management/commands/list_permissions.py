@@ -1,14 +1,13 @@
 """Tell who may do what."""
 
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from aiaas.access import write_permissions
+from aiaas.settings.locations import ROOT
 
-PAGE = Path(settings.ROOT) / "docs" / "permissions.md"
+PAGE = ROOT / "docs" / "permissions.md"
 
 
 class Command(BaseCommand):

@@ -96,7 +96,7 @@ class CustomerViewSet(ListOfViews):
     )
     @action(detail=True, methods=["post"])
     def erase(self, request: TenantRequest, pk: UUID) -> Response:
-        actor = request.principal.id
+        actor = request.auth.id
         erasure = services.erase_customer(tenant=request.tenant, customer_id=pk, actor=actor)
         return Response(ErasureSerializer(erasure).data, status=202)
 

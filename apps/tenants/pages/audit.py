@@ -27,7 +27,7 @@ def list_audit(request: MemberRequest) -> HttpResponse:
     page: Page[Any] = Page([], "", is_first=True)
     if form.is_valid():
         rows = audit.filter_audit_events(**_filters(request, form))
-        page = paginate(rows, request.GET.get("cursor", ""), **audit.ORDER)
+        page = paginate(rows, request.GET.get("cursor", ""), by="-occurred_at", then="-id")
     context = {
         "form": form,
         "page": page,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
+from typing import Any
 
 import structlog
 from django.db import connections
@@ -116,7 +117,7 @@ def sweep_due_deliveries(
 
 def claim_due(*, limit: int, suspect: bool) -> list[Claim]:
     """Claim due deliveries, the endpoints taking turns."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "limit": limit,
         "suspect": suspect,
         "slow_ms": SLOW_MS,
@@ -175,8 +176,8 @@ def _send(request: Request) -> Result:
         return Result(None, "", str(error), _since_ms(begun), 0.0)
     text = answer.content.decode(errors="replace").replace("\x00", "")[:SNIPPET_CHARS]
     wait_s = _retry_after_s(answer.headers.get("retry-after", ""))
-    error = "" if 200 <= answer.status < 300 else f"It answered {answer.status}."
-    return Result(answer.status, text, error, _since_ms(begun), wait_s)
+    complaint = "" if 200 <= answer.status < 300 else f"It answered {answer.status}."
+    return Result(answer.status, text, complaint, _since_ms(begun), wait_s)
 
 
 def _settle(claim: Claim, result: Result) -> None:
@@ -185,8 +186,9 @@ def _settle(claim: Claim, result: Result) -> None:
     metrics.attempts_total.labels(outcome.value).inc()
     # The endpoint is locked first, as by whoever claims, replays or pauses.
     claimed = WebhookDelivery.objects.filter(id=claim.delivery_id)
-    endpoint_id = claimed.values_list("endpoint_id", flat=True).first()
-    endpoint = WebhookEndpoint.objects.select_for_update().filter(id=endpoint_id).first()
+    endpoint = (
+        WebhookEndpoint.objects.select_for_update().filter(id__in=claimed.values("endpoint_id")).first()
+    )
     WebhookAttempt.objects.filter(delivery_id=claim.delivery_id, number=claim.number).update(
         outcome=outcome.value,
         response_status=result.status,
