@@ -75,9 +75,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     ]
     return {
         "menu": [(title, [link for link in links if link]) for title, links in sections if any(links)],
-        "stopped_webhooks": partial(
-            list_stopped, tenant=principal.tenant
-        ),  # asked where shown
+        "stopped_webhooks": partial(list_stopped, tenant=principal.tenant),  # asked where shown
     }
 
 
