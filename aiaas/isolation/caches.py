@@ -58,7 +58,8 @@ class Eavesdropper:
     @contextmanager
     def listening(self) -> Iterator["Eavesdropper"]:
         """Listen for the length of the block, and to its last command."""
-        with self._client.monitor() as monitor:
+        client: Any = self._client  # its monitor is untyped
+        with client.monitor() as monitor:
             thread = threading.Thread(target=self._listen, args=(monitor,), daemon=True)
             thread.start()
             try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -173,7 +174,7 @@ def _people(company: Company) -> None:
 def _talk(company: Company) -> None:
     tenant, mark = company.tenant, company.mark
     started = conversations.start_conversation(tenant=tenant, channel="api", text=f"Who is {mark}?")
-    keys = {"tenant": tenant, "conversation_id": started.conversation.id}
+    keys: dict[str, Any] = {"tenant": tenant, "conversation_id": started.conversation.id}
     conversations.post_reply(**keys, text=f"It is {mark}.", reply_key=str(uuid.uuid4()))
     conversations.open_escalation(**keys, reason=mark, effect_key=str(uuid.uuid4()))
     conversations.save_canned_reply(tenant=tenant, shortcut=mark, text=mark)

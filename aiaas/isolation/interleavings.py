@@ -273,5 +273,5 @@ def connected_to(**address: Any) -> Iterator[None]:
 
 def _forget_connections() -> None:
     connections[APP].close()
-    connections[APP].close_pool()
+    connections[APP].close_pool()  # type: ignore[attr-defined]  # PostgreSQL's
     del connections[APP]

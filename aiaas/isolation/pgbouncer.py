@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -74,11 +77,23 @@ class PgBouncer(ServerProcess):
         return True
 
 
-def find_pgbouncer(given: str = "") -> str:
+@contextmanager
+def running_pgbouncer(program: str, database: dict[str, Any]) -> Iterator[PgBouncer]:
+    """Run it in a folder that its account can reach and that goes away with it."""
+    with tempfile.TemporaryDirectory(prefix="aiaas-pgbouncer-") as folder:
+        Path(folder).chmod(0o711)
+        server = PgBouncer(Path(folder), program=program, database=database)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def find_pgbouncer(given: str = "pgbouncer") -> str:
     """Return the program; raises EmbeddedServerError where there is none."""
-    found = shutil.which(
-        given or "pgbouncer", path=None if given else f"{os.environ.get('PATH', '')}:/usr/sbin"
-    )
+    places = (given, "/usr/sbin/pgbouncer") if given == "pgbouncer" else (given,)
+    found = next(filter(None, map(shutil.which, places)), None)
     if found is None:
-        raise EmbeddedServerError(f"{given or 'pgbouncer'} is not installed: apt-get install pgbouncer")
+        raise EmbeddedServerError(f"{given} is not installed: apt-get install pgbouncer")
     return found

@@ -30,12 +30,12 @@ def tenant_models() -> list[Model]:
 
 def is_in_schema(model: Model) -> bool:
     """Whether every tenant has a table of its own."""
-    return model._meta.app_config.name in settings.TENANT_APPS  # type: ignore[union-attr]
+    return model._meta.app_config.name in settings.TENANT_APPS
 
 
 def _parents(model: Model) -> set[Model]:
     fields = (field for field in model._meta.concrete_fields if not field.null)
-    return {field.related_model for field in fields if field.related_model not in (None, model)}  # type: ignore[misc]
+    return {field.related_model for field in fields if field.related_model not in (None, model)}
 
 
 def make_row(model: Model, tenant: TenantRef, mark: str) -> models.Model:

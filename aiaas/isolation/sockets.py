@@ -35,7 +35,8 @@ class Socket:
 
     def __init__(self, consumer: SocketConsumer, query: dict[str, str]) -> None:
         scope = {"type": "websocket", "path": "/", "query_string": urlencode(query).encode(), "headers": []}
-        self._wire = ApplicationCommunicator(consumer, scope)
+        communicator: Any = ApplicationCommunicator  # untyped
+        self._wire = communicator(consumer, scope)
 
     async def open(self) -> "Socket":
         await self._wire.send_input({"type": "websocket.connect"})
@@ -83,7 +84,8 @@ class SocketAttack:
     async def _run(self) -> None:
         hub = Hub()
         try:
-            for kind in SocketConsumer.__subclasses__():
+            kinds: list[Any] = SocketConsumer.__subclasses__()
+            for kind in kinds:
                 self.report.aim(SURFACE)
                 if kind not in QUERIES:
                     self.report.miss(SURFACE, f"{kind.__name__}: say in QUERIES how it is opened")

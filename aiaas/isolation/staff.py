@@ -1,5 +1,7 @@
 """Attack the staff's admin: no tenant's people get in, and an action on one tenant touches no other."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.messages.storage.cookie import CookieStorage
@@ -44,20 +46,21 @@ class StaffAttack:
             finding = answer.finding or ("" if is_refused else f"answers {answer.status} to a tenant's owner")
             self.report.judge(SURFACE, f"{method} {route.pattern}", finding)
 
-    def _act(self, model_admin: "admin.ModelAdmin") -> None:  # type: ignore[type-arg]
+    def _act(self, model_admin: "admin.ModelAdmin") -> None:
         request = self._request()
-        for name, (act, *_) in model_admin.get_actions(request).items():
+        actions: dict[str, Any] = model_admin.get_actions(request)
+        for name, (act, *_) in actions.items():
             self.report.aim(SURFACE)
             with self.watch.undone() as done, in_platform():
                 rows = model_admin.get_queryset(request)
                 column = "id" if rows.model._meta.db_table == "tenants_tenant" else "tenant_id"
                 has_tenant = column in {field.attname for field in rows.model._meta.concrete_fields}
                 own = rows.filter(**{column: self.intruder.tenant.id}) if has_tenant else rows.none()
-                act(model_admin, request, own)  # type: ignore[operator]
+                act(model_admin, request, own)
             self.report.judge(SURFACE, f"{model_admin} {name}", self.watch.verdict(done))
 
     def _request(self) -> HttpRequest:
         request = RequestFactory().post("/admin/", {"action": "", "reason": self.intruder.mark, "apply": "1"})
         request.user = get_user_model()(email="staff@proof.example", is_staff=True, is_superuser=True)
-        request._messages = CookieStorage(request)  # type: ignore[attr-defined]
+        request.__dict__["_messages"] = CookieStorage(request)
         return request

@@ -97,7 +97,7 @@ class TableAttack:
     def _attack(self, alias: str, what: str, enter: Callable[[], Any], table: str, column: str) -> None:
         mine = f'"{column}" = %s'
         row = self._row(table, column)
-        attacks = {
+        attacks: dict[str, tuple[str, list[Any]]] = {
             "select": (f"SELECT 1 FROM {table} WHERE {mine} LIMIT 1", [self.victim.tenant.id]),
             "update": (f'UPDATE {table} SET "{column}" = "{column}" WHERE {mine}', [self.victim.tenant.id]),
             "delete": (f"DELETE FROM {table} WHERE {mine}", [self.victim.tenant.id]),

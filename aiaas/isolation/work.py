@@ -139,7 +139,9 @@ class WorkAttack:
     def _value(self, name: str, kind: str) -> Any:
         if "UUID" in kind:
             return uuid.UUID(self._ids(name)[0])
-        makers = {
+        makers: dict[str, Any] = {
+            "list": [],
+            "tuple": (),
             "datetime": dt.datetime.now(dt.UTC),
             "dict": {},
             "Mapping": {},
@@ -147,15 +149,13 @@ class WorkAttack:
             "int": 1,
             "float": 0.5,
         }
-        known = [value for text, value in makers.items() if text in kind]
-        sequences = [[]] if "list" in kind else [()] if "tuple" in kind else []
-        return (sequences + known or [self.victim.mark])[0]
+        return next((value for text, value in makers.items() if text in kind), self.victim.mark)
 
 
 def event_classes() -> list[type[DomainEvent]]:
     """Return every event that an app declares."""
     for config in apps.get_app_configs():
-        if config.name.startswith("apps.") and module_has_submodule(config.module, "events"):  # type: ignore[arg-type]
+        if config.name.startswith("apps.") and module_has_submodule(config.module, "events"):
             import_module(f"{config.name}.events")
     found: list[type[DomainEvent]] = []
     waiting = [DomainEvent]

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from django.db import connections
 
 from aiaas.embedded import EmbeddedServerError
 from aiaas.isolation.interleavings import UNITS, Tally, connected_to, interleave
-from aiaas.isolation.pgbouncer import PgBouncer, find_pgbouncer
+from aiaas.isolation.pgbouncer import PgBouncer, find_pgbouncer, running_pgbouncer
 from apps.crm.services import create_customer
 from apps.tenants.context import APP
 from apps.tenants.contracts import TenantRef
@@ -26,18 +25,15 @@ def tenants(live_db: object, acme: TenantRef, globex: TenantRef) -> list[TenantR
 
 
 @pytest.fixture
-def bouncer(live_db: object, tmp_path: Path) -> Iterator[PgBouncer]:
+def bouncer(live_db: object) -> Iterator[PgBouncer]:
     try:
         program = find_pgbouncer()
     except EmbeddedServerError as error:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(error))
-    tmp_path.chmod(0o711)
-    server = PgBouncer(tmp_path, program=program, database=connections.databases[APP])
-    server.start()
-    yield server
-    server.stop()
+    with running_pgbouncer(program, connections.databases[APP]) as server:
+        yield server
 
 
 def held(tally: Tally) -> None:

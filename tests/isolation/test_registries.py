@@ -2,13 +2,12 @@
 
 import dataclasses
 import inspect
-from importlib import import_module
 
 import pytest
-from django.apps import apps
-from django.utils.module_loading import import_string, module_has_submodule
+from django.utils.module_loading import import_string
 
 from aiaas.celery import app as celery_app
+from aiaas.isolation.work import event_classes
 from aiaas.subscriptions import CONSUMERS, IN_TRANSACTION
 from apps.events.contracts import STREAMS, DomainEvent, stream_of
 
@@ -32,18 +31,6 @@ PLATFORM_TASKS = {
     "workers.tasks.check_quotas",
     "workers.tasks.finalise_invoices",
 }
-
-
-def event_classes() -> list[type[DomainEvent]]:
-    for config in apps.get_app_configs():
-        if config.name.startswith("apps.") and module_has_submodule(config.module, "events"):
-            import_module(f"{config.name}.events")
-    found, waiting = [], [DomainEvent]
-    while waiting:
-        subclasses = waiting.pop().__subclasses__()
-        waiting += subclasses
-        found += [cls for cls in subclasses if cls.__module__.startswith("apps.")]
-    return found
 
 
 def own_tasks() -> list[str]:

@@ -1,10 +1,10 @@
 """Attack one throwaway tenant as another, everywhere, and tell what held."""
 
 import logging
-import tempfile
 import time
 from argparse import ArgumentParser
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -13,7 +13,7 @@ from django.db import connections
 from aiaas.embedded import EmbeddedServerError
 from aiaas.isolation.companies import found_company
 from aiaas.isolation.interleavings import connected_to, interleave
-from aiaas.isolation.pgbouncer import PgBouncer, find_pgbouncer
+from aiaas.isolation.pgbouncer import find_pgbouncer, running_pgbouncer
 from aiaas.isolation.proof import prove
 from apps.tenants.context import APP
 
@@ -67,16 +67,8 @@ class Command(BaseCommand):
     def _interleave(self, count: int, *, pgbouncer: str | None, **options: Any) -> None:
         begin = time.monotonic()
         tenants = [found_company().tenant for _ in range(3)]
-        with tempfile.TemporaryDirectory(prefix="aiaas-pgbouncer-") as folder:
-            Path(folder).chmod(0o711)
-            server = self._bouncer(Path(folder), pgbouncer) if pgbouncer else None
-            try:
-                address = {"HOST": "127.0.0.1", "PORT": server.port} if server else {}
-                with connected_to(**address):
-                    tally = interleave(tenants, count, seed=options["seed"], processes=options["processes"])
-            finally:
-                if server:
-                    server.stop()
+        with self._address(pgbouncer) as address, connected_to(**address):
+            tally = interleave(tenants, count, seed=options["seed"], processes=options["processes"])
         for name, units in sorted(tally.units.items()):
             self.stdout.write(f"{name:<24}{units:>10,}")
         way = "through PgBouncer" if pgbouncer else "directly"
@@ -91,10 +83,13 @@ class Command(BaseCommand):
             )
         self.stdout.write("no foreign row")
 
-    def _bouncer(self, folder: Path, given: str) -> PgBouncer:
+    @contextmanager
+    def _address(self, pgbouncer: str | None) -> Iterator[dict[str, Any]]:
+        if not pgbouncer:
+            yield {}
+            return
         try:
-            server = PgBouncer(folder, program=find_pgbouncer(given), database=connections.databases[APP])
-            server.start()
+            with running_pgbouncer(find_pgbouncer(pgbouncer), connections.databases[APP]) as server:
+                yield {"HOST": "127.0.0.1", "PORT": server.port}
         except EmbeddedServerError as error:
             raise CommandError(str(error)) from None
-        return server
