@@ -132,7 +132,7 @@ class _Member:
 def _stream(query: str) -> Iterator[bytes]:
     with connections[APP].cursor() as cursor:
         statement = f"COPY (SELECT row_to_json(t)::text FROM ({query}) t) TO STDOUT"  # noqa: S608
-        with cursor.copy(statement) as copy:  # type: ignore[attr-defined]  # of our own cursors
+        with cursor.copy(statement) as copy:
             copy.set_types(["text"])
             for (line,) in copy.rows():
                 yield line.encode() + b"\n"

@@ -7,6 +7,7 @@ from django.apps import apps
 from django.db.models import CharField, Field, JSONField, Model, TextField
 
 from apps.tenants.db.compiler import tenant_tables
+from apps.tenants.orm import SealedTextField
 
 SECRET = re.compile(r"secret|password|private_key|token_hash|lease_token")
 # What goes into the archive as files instead.
@@ -23,6 +24,7 @@ NOT_INCLUDED = {
     "billing.PriceTier": "the platform's price list",
     "events.OutboxShard": "who publishes events at the moment",
     "events.StreamIncarnation": "how far events are published, of all companies together",
+    "gateway.SigningKey": "the platform's keys, which sign the tokens of all companies",
 }
 
 
@@ -58,17 +60,20 @@ def list_tables() -> list[ExportTable]:
 
 
 def _table(model: type[Model]) -> ExportTable:
-    label, fields = model._meta.label, [field for field in model._meta.concrete_fields if field.column]
+    label = model._meta.label
+    fields = {field.column: field for field in model._meta.concrete_fields if field.column}
     left_out = tuple(
-        field.column for field in fields if _is_secret(field) or field.column in FILES.get(label, ())
+        name for name, field in fields.items() if _is_secret(name, field) or name in FILES.get(label, ())
     )
-    columns = tuple(field.column for field in fields if field.column not in left_out)
+    columns = tuple(name for name in fields if name not in left_out)
     return ExportTable(label, model._meta.db_table, columns, left_out, OTHERS.get(label, ""))
 
 
-def _is_secret(field: "Field[object, object]") -> bool:
+def _is_secret(name: str, field: "Field[object, object]") -> bool:
+    if isinstance(field, SealedTextField):
+        return True
     is_text = isinstance(field, CharField | TextField | JSONField) or field.get_internal_type() in (
         "BinaryField",
         "UUIDField",
     )
-    return is_text and SECRET.search(field.column) is not None
+    return is_text and SECRET.search(name) is not None
