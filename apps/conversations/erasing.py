@@ -24,7 +24,7 @@ def erase_traces(*, tenant: TenantRef, subject: Subject) -> Erased:
         .values_list("id", flat=True)
     )
     messages = Message.objects.filter(conversation_id__in=found)
-    runs = frozenset(messages.exclude(run_id=None).values_list("run_id", flat=True))
+    runs = frozenset(run_id for run_id in messages.values_list("run_id", flat=True) if run_id)
     learnt = forget_words(
         tenant=tenant, texts=messages.filter(author="customer").values_list("text", flat=True)
     )

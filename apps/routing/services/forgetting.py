@@ -1,6 +1,7 @@
 """Forget what the router has learnt from somebody's words."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from apps.routing.classifier.redaction import redact
 from apps.routing.models import IntentExample, RouterModel, RouterTraining
@@ -37,7 +38,7 @@ def forget_words(*, tenant: TenantRef, texts: Iterable[str]) -> dict[str, int]:
     return changed
 
 
-def _redact_row(model: type[RouterModel] | type[RouterTraining], row_id: object, hashes: set[str]) -> bool:
+def _redact_row(model: type[RouterModel] | type[RouterTraining], row_id: UUID, hashes: set[str]) -> bool:
     row = model.objects.select_for_update().only("payload").get(id=row_id)  # one at a time: they are large
     payload = redact(bytes(row.payload or b""), hashes)
     if payload is None:
