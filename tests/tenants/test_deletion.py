@@ -25,6 +25,7 @@ from apps.tenants.models import TenantDeletion
 from apps.tenants.notices import mail_notices
 from apps.tenants.selectors import get_tenant, list_all_tenants, list_audit_events
 from apps.tenants.services import add_member, create_api_key, provision_tenant
+from apps.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from tests.billing.invoices import make_invoice
 from tests.pages import log_in
 from tests.staff.test_admin import staff
@@ -119,6 +120,12 @@ def furnish(tenant: TenantRef) -> str:
     path = path_of(tenant.id, uuid.uuid4())
     path.parent.mkdir(parents=True)
     path.write_bytes(b"zyxmark")
+    with in_tenant(tenant):
+        endpoint = WebhookEndpoint.objects.create(
+            url="https://zyxmark.example/in", secret_hint="abcd", secret_created_at=timezone.now()
+        )
+        delivery = WebhookDelivery.objects.create(endpoint=endpoint, event_id=uuid.uuid4(), body="zyxmark")
+        WebhookAttempt.objects.create(delivery=delivery, number=1)
     return create_api_key(tenant=tenant, name="zyxmark", scopes=["api:read"]).token
 
 

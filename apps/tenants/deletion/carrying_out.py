@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from graphlib import TopologicalSorter
 from typing import Any
 from uuid import UUID
 
@@ -145,12 +146,19 @@ def _delete_from(model: type[Model], tenant_id: UUID) -> int:
 
 
 def _public_models() -> list[type[Model]]:
+    """Return the models of `public` that have a tenant, each before those that it refers to."""
     shared = set(settings.SHARED_APPS)
-    return [
+    models = [
         model
         for model in apps.get_models(include_auto_created=True)
         if model._meta.db_table in tenant_tables() and model._meta.app_config.name in shared
     ]
+    referring: dict[type[Model], set[type[Model]]] = {model: set() for model in models}
+    for model in models:
+        for field in model._meta.concrete_fields:
+            if field.related_model in referring and field.related_model is not model:
+                referring[field.related_model].add(model)
+    return list(TopologicalSorter(referring).static_order())
 
 
 def _finish(deletion: TenantDeletion) -> Counts:
