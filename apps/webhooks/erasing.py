@@ -6,8 +6,8 @@ from apps.tenants.contracts import Erased, Subject, TenantRef
 
 RULES = {
     "webhooks.WebhookEndpoint": "kept: settings of the company",
-    "webhooks.WebhookDelivery": "deleted",
-    "webhooks.WebhookAttempt": "deleted",
+    "webhooks.WebhookDelivery": "erased",
+    "webhooks.WebhookAttempt": "erased",
 }
 ABOUT = """
 SELECT d.id FROM webhooks_webhookdelivery d WHERE d.body ILIKE ANY(%(marks)s) OR EXISTS (

@@ -59,7 +59,8 @@ def empty_events(trace: Trace) -> dict[str, int]:
         for label, table in TABLES.items():
             cursor.execute(f"UPDATE {table} SET envelope = {EMPTIED} WHERE {CHOSEN}", given)  # noqa: S608 - our own
             changed[label] = cursor.rowcount
-        cursor.execute(f"UPDATE events_deadletter SET cause = '' WHERE {CHOSEN}", given)  # noqa: S608
+        by_cause = f"{CHOSEN} OR cause ILIKE ANY(%(identifiers)s)"
+        cursor.execute(f"UPDATE events_deadletter SET cause = '' WHERE {by_cause}", given)  # noqa: S608
     return changed
 
 
