@@ -16,6 +16,8 @@ from apps.tenants.models import WidgetKey
 from tests.gateway.conftest import key_client
 from tests.pages import log_in
 
+# The same for everybody, and for any site: a script, and the keys that our tokens are checked by.
+PUBLIC = {"/widget.js", "/.well-known/jwks.json"}
 SAMPLES = {"uuid": "01935c1e-0000-7000-8000-000000000000", "int": "1", "slug": "x", "str": "x", "path": "x"}
 
 
@@ -39,7 +41,7 @@ def check(answer, path: str) -> None:
     assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin", path
     assert answer.headers["X-Frame-Options"] == "DENY", path
     assert "camera=()" in answer.headers["Permissions-Policy"], path
-    if path != "/widget.js":  # a public script, the same for everybody
+    if path not in PUBLIC:
         assert answer.headers.get("Access-Control-Allow-Origin") != "*", path
     assert "Access-Control-Allow-Credentials" not in answer.headers, path
     for cookie in answer.cookies.values():
