@@ -102,6 +102,17 @@ def test_a_stranger_passes_what_is_open_and_nothing_else(db: None):
         assert is_login or is_asked == (door.permission != OPEN), (door, answer.status_code)
 
 
+def test_a_stranger_is_asked_to_log_in_where_a_view_is_for_whoever_is_signed_in(db: None):
+    """What `DECLARED` says of views that no permission guards is true of each of them."""
+    signed_in = [door for door in list_doorways() if door.method == "any" and door.permission == SIGNED_IN]
+    assert len(signed_in) > 15
+    for door in signed_in:
+        url = guess(re.sub(r"<int:\w+>", "1", door.path))
+        for answer in (Client().get(url), Client().post(url)):
+            is_asked = "/accounts/login/" in answer.get("Location", "")
+            assert is_asked or answer.status_code == 405, (door, answer.status_code)
+
+
 class Offers(HTMLParser):
     """What a page offers: (method, address) of its links, htmx attributes, and forms that can be sent."""
 
