@@ -76,9 +76,11 @@ def _cells(act: dict[str, Any]) -> list[Any]:
 
 def _filters(request: MemberRequest, form: AuditFilter) -> dict[str, Any]:
     given = form.cleaned_data
-    zone = ZoneInfo(read_settings(tenant=request.tenant)["time_zone"])
-    until = given["until"] and given["until"] + dt.timedelta(days=1)
-    days = {"since": _midnight(given["since"], zone), "until": _midnight(until, zone)}
+    days: dict[str, dt.datetime | None] = {}
+    if given["since"] or given["until"]:
+        zone = ZoneInfo(read_settings(tenant=request.tenant)["time_zone"])
+        until = given["until"] and given["until"] + dt.timedelta(days=1)
+        days = {"since": _midnight(given["since"], zone), "until": _midnight(until, zone)}
     return {name: given[name] for name in ("actor", "action", "target", "words")} | days
 
 
