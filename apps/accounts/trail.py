@@ -7,11 +7,11 @@ from typing import Any
 
 from allauth.account import signals as account
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.contrib.auth import signals as auth
 from django.dispatch import Signal
 
-from apps.tenants.audit import record_for_person
-from apps.tenants.models import User
+from apps.tenants.services import record_for_person
 
 ACTS: dict[Signal, str] = {
     account.user_logged_in: "login.succeeded",
@@ -42,13 +42,13 @@ def _acts_with_factors() -> dict[Signal, str]:
     }
 
 
-def record_act(signal: Signal, user: User, **told: Any) -> None:
+def record_act(signal: Signal, user: Any, **told: Any) -> None:
     """Record one of ACTS, and which kind of factor it was."""
     factor = getattr(told.get("authenticator"), "type", "")
     record_for_person(user=user, action=ACTS[signal], data={"factor": str(factor)} if factor else {})
 
 
-def record_new_address(user: User, from_email_address: Any, to_email_address: Any, **_told: Any) -> None:
+def record_new_address(user: Any, from_email_address: Any, to_email_address: Any, **_told: Any) -> None:
     """Record a change of the address that somebody logs in with."""
     before = getattr(from_email_address, "email", None)
     data = {"before": before, "after": getattr(to_email_address, "email", None)}
@@ -58,5 +58,6 @@ def record_new_address(user: User, from_email_address: Any, to_email_address: An
 def record_failed_login(credentials: dict[str, Any], **_told: Any) -> None:
     """Record a wrong password for somebody who is known; of others there is no company to tell."""
     email = str(credentials.get("email") or credentials.get("username") or "").strip().lower()
-    if user := User.objects.filter(email=email).first() if "\x00" not in email else None:
+    people: Any = get_user_model().objects
+    if user := people.filter(email=email).first() if "\x00" not in email else None:
         record_for_person(user=user, action="login.failed")

@@ -75,12 +75,8 @@ def member_page(
         @require_http_methods(methods)
         @wraps(view)
         def enter(request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if not request.user.is_authenticated:
-                return _ask_to_log_in(request)
-            if not _find_tenant(request):
-                return HttpResponseRedirect(START_URL)
-            if missing := _find_missing_proof(request):
-                return _lead_to(request, missing)
+            if (detour := _find_detour(request)) is not None:
+                return detour
             try:
                 require(request.principal, read if request.method in ("GET", "HEAD") else write)
                 if needs_verified and request.method == "POST":
@@ -126,6 +122,16 @@ def show_problem(request: HttpRequest, error: DomainError) -> HttpResponse:
     template = "shell/_problem.html" if request.htmx else "shell/problem.html"  # type: ignore[attr-defined]
     context = {"title": error.title, "detail": error.detail, "errors": error.errors, "status": error.status}
     return render(request, template, context, status=error.status)
+
+
+def _find_detour(request: Any) -> HttpResponse | None:
+    """Return where who asks has to go before they may enter, and set who acts in which tenant."""
+    if not request.user.is_authenticated:
+        return _ask_to_log_in(request)
+    if not _find_tenant(request):
+        return HttpResponseRedirect(START_URL)
+    missing = _find_missing_proof(request)
+    return _lead_to(request, missing) if missing else None
 
 
 def _ask_to_log_in(request: Any) -> HttpResponse:

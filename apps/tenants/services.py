@@ -17,6 +17,7 @@ from apps.events.services import publish
 from apps.resilience.errors import ConflictError, DomainError, InvalidInput, NotFoundError
 from apps.tenants import credentials, selectors
 from apps.tenants.audit import record_audit as record_audit
+from apps.tenants.audit import record_for_person as record_for_person
 from apps.tenants.context import OWNER, in_tenant
 from apps.tenants.contracts import IssuedKey, Principal, PrincipalKind, Role, TenantRef, WidgetKeyView
 from apps.tenants.events import TenantProvisioned

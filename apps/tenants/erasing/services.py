@@ -23,6 +23,7 @@ from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_platform, in_tenant
 from apps.tenants.contracts import Erased, Eraser, Subject, TenantRef
 from apps.tenants.erasing.manifest import FORMAT, sign_manifest
+from apps.tenants.erasing.manifest import is_genuine as is_genuine
 from apps.tenants.models import Erasure as Erasure  # for those who begin one
 from apps.tenants.secrets import pseudonym, seal, unseal
 from apps.tenants.services import record_audit

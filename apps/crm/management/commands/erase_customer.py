@@ -9,8 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.crm.services import erase_customer, find_customer_id
 from apps.resilience.errors import DomainError
-from apps.tenants.erasing.manifest import is_genuine
-from apps.tenants.erasing.services import carry_out_erasure, get_erasure
+from apps.tenants.erasing.services import carry_out_erasure, get_erasure, is_genuine
 from apps.tenants.selectors import get_tenant
 
 
