@@ -35,8 +35,7 @@ NO_PRIVILEGED_ACTS = {
         crm.services.order_actions: cancel_order deliver_order hold_order refund_order reinstate_order
             release_order ship_order
         orchestration.services: create_run execute_or_await execute_run start_run
-        orchestration.hooks.doorway: receive_delivery
-        orchestration.adapters.doorway: execute_now""",
+        orchestration.hooks.doorway: receive_delivery""",
     "nobody's act: workers compute, mail, sweep and purge": """
         analytics.checking: check_kpis
         analytics.rebuilding: rebuild
@@ -57,7 +56,20 @@ NO_PRIVILEGED_ACTS = {
         routing.claims: claim_training
         routing.services.candidates: sweep_due_trainings train_candidate
         routing.services.teaching: seed_default_intents
-        tenants.services: note_widget_embedded""",
+        tenants.notices: tell_owners
+        tenants.services: note_widget_embedded
+        webhooks.services.deliveries: purge_deliveries
+        webhooks.services.notices: mail_notices""",
+    "a part of an erasure, which is recorded as a whole": """
+        analytics.erasing: erase_traces
+        conversations.erasing: erase_traces
+        crm.erasing: erase_traces
+        ingestion.erasing: erase_traces
+        orchestration.erasing: erase_traces
+        realtime.erasing: erase_traces
+        routing.services.forgetting: forget_words""",
+    "the operator's, of every tenant at once: it changes how secrets are kept, and none of them": """
+        tenants.resealing: reseal_secrets""",
     "the caller records it, with the reason: the staff's admin, or a command": """
         billing.services.subscriptions: begin_billing_on subscribe_tenant""",
     "one's own name and mails, or the trail itself": """
