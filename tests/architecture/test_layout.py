@@ -148,10 +148,11 @@ def test_only_settings_read_the_environment():
 
 
 # Who opens connections: the guard that tenants' addresses pass, adapters of vendors whose address the
-# installation sets, and what runs or asks about our own servers.
+# installation sets, and what runs or asks about our own servers. Who imports an error alone opens nothing.
 DIALS = re.compile(
     r"^\s*(?:import|from)\s+(aiohttp|ftplib|http\.client|httpcore|httpx|imaplib|poplib|requests|smtplib|socket"
-    r"|telnetlib|urllib3|urllib\.request|websockets?)\b|from urllib import request",
+    r"|telnetlib|urllib3|urllib\.request|websockets?)\b(?! import \w+(?:Error|Exception)$)"
+    r"|from urllib import request",
     re.MULTILINE,
 )
 MAY_DIAL = re.compile(
