@@ -18,6 +18,7 @@ from apps.tenants.selectors import get_tenant
 class TenantDeletionAdmin(AcrossTenants):
     list_display = ("company_name", "state", "requested_by", "due_at", "finished_at")
     list_filter = ("status",)
+    search_fields = ("=tenant__id",)
     ordering = ("-id",)
     fields = (
         "company_name", "status", "requested_by", "created_at", "due_at", "finished_at",
