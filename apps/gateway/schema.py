@@ -136,7 +136,7 @@ def _errors_of(method: str, path: str, operation: dict[str, Any]) -> list[int]:
     is_metered = metered_kind(method.upper(), path.replace("{", "").replace("}", "")) is not None
     found = {
         400: True,
-        401: is_known or path.endswith(("/auth/token", "/auth/token/refresh")),
+        401: is_known or path.endswith(("/auth/token", "/auth/token/refresh", "/auth/token/revoke")),
         402: is_metered or path.startswith(HOOKS_PREFIX),
         403: is_known,
         404: is_write or "{" in path or path.startswith(OPENAI_PREFIX),

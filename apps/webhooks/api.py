@@ -149,7 +149,9 @@ class EndpointsView(GenericAPIView[WebhookEndpoint]):
     queryset = WebhookEndpoint.objects.all()
     serializer_class = WebhookEndpointSerializer
 
-    @extend_schema(operation_id="webhook_endpoints_list", tags=TAGS)
+    @extend_schema(
+        operation_id="webhook_endpoints_list", tags=TAGS, responses=WebhookEndpointSerializer(many=True)
+    )
     def get(self, request: TenantRequest) -> Response:
         """List the endpoints, the newest first; no secrets."""
         rows = self.paginate_queryset(self.get_queryset()) or []
@@ -293,7 +295,12 @@ class DeliveriesView(GenericAPIView[WebhookDelivery]):
     queryset = WebhookDelivery.objects.all()
     serializer_class = WebhookDeliverySerializer
 
-    @extend_schema(operation_id="webhook_deliveries_list", tags=TAGS, parameters=[DeliveryFilter])
+    @extend_schema(
+        operation_id="webhook_deliveries_list",
+        tags=TAGS,
+        parameters=[DeliveryFilter],
+        responses=WebhookDeliverySerializer(many=True),
+    )
     def get(self, request: TenantRequest, endpoint_id: UUID) -> Response:
         """List deliveries, the newest first."""
         asked = DeliveryFilter(data=request.query_params)

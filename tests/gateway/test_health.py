@@ -89,5 +89,5 @@ def test_the_schema_and_its_page_are_public(anyone, db, valkey):
     assert "Problem" in schema["components"]["schemas"]
     me = schema["paths"]["/api/v1/me"]["get"]
     assert me["security"] == [{"bearer": []}, {"apiKey": []}]
-    assert me["responses"]["default"]["content"]["application/problem+json"]
+    assert me["responses"]["401"]["content"]["application/problem+json"]
     assert anyone.get("/api/docs/").status_code == 200

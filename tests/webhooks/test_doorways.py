@@ -75,7 +75,7 @@ def test_bad_input_is_refused_at_its_field(acme: TenantRef, valkey: object, body
 
 
 def test_a_reader_makes_nothing(acme: TenantRef, valkey: object) -> None:
-    token = create_api_key(tenant=acme, name="r", scopes=["read:settings"]).token
+    token = create_api_key(tenant=acme, name="r", scopes=["read:webhooks"]).token
     reader = Client(headers={"Authorization": f"Api-Key {token}"})
     assert post(reader, API, GOOD).status_code == 403
     types = reader.get("/api/v1/webhook-event-types").json()["results"]
