@@ -28,6 +28,11 @@ from apps.tenants.models import User, WidgetKey
 from apps.tenants.orm import SealedTextField
 from apps.tenants.secrets import PLATFORM, CannotOpen, present_prefix, seal, unseal
 
+# Columns that sound like a secret, and hold what was made of one.
+HASHED = {
+    ("tenants.User", "password"),  # by Django
+    ("gateway.TokenFamily", "password_stamp"),  # a digest of that hash, which changes with it
+}
 OLD, NEW = "old-key-of-at-least-32-characters", "new-key-of-at-least-32-characters"
 A, B = UUID(int=1), UUID(int=2)
 
@@ -210,7 +215,7 @@ def test_every_column_that_sounds_like_a_secret_is_sealed_or_hashed() -> None:
         for one in model._meta.local_concrete_fields
         if isinstance(one, CharField | TextField) and re.search("secret|token|password|credential", one.name)
         if not isinstance(one, SealedTextField) and not one.name.endswith(("_hash", "_hint"))
-        if (model._meta.label, one.name) != ("tenants.User", "password")  # hashed by Django
+        if (model._meta.label, one.name) not in HASHED
     ]
     assert found == []
 
