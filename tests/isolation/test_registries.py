@@ -19,6 +19,7 @@ PLATFORM_TASKS = {
     "workers.tasks.mail_escalations",
     "workers.tasks.mail_notices",
     "workers.tasks.mail_reports",
+    "workers.tasks.mail_webhook_notices",
     "workers.tasks.purge",
     "workers.tasks.rotate_signing_key",
     "workers.tasks.settle_silences",
