@@ -37,7 +37,7 @@ def edit_settings(request: MemberRequest) -> HttpResponse:
     return render(request, "tenants/settings.html", context, status=422 if form.errors else 200)
 
 
-@member_page(write="write:settings", post_only=True, needs_verified=True)
+@member_page(write="write:company", post_only=True, needs_verified=True)
 def require_second_step(request: MemberRequest) -> HttpResponse:
     """Ask the company's members for a second step, or no more; who does so has shown one."""
     is_required = request.POST.get("required") == "yes"
