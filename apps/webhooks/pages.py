@@ -53,7 +53,7 @@ def show_endpoint(request: MemberRequest, endpoint_id: UUID) -> HttpResponse:
     return _show(request, endpoint_id)
 
 
-@member_page(read=READ, write=WRITE)
+@member_page(read=WRITE, write=WRITE)
 def edit_endpoint(request: MemberRequest, endpoint_id: UUID) -> HttpResponse:
     """Change an endpoint's address, events and description."""
     endpoint = selectors.get_endpoint(tenant=request.tenant, endpoint_id=endpoint_id)
