@@ -56,7 +56,7 @@ TABLE = (
     Permission("read:audit", ADMINS, "see and export the audit trail"),
     Permission("read:settings", EVERYBODY, "see settings and channels"),
     Permission("write:settings", ADMINS, "change settings, widgets and reports"),
-    Permission("write:company", OWNERS, "ask all members for a second step, export everything, delete the company"),
+    Permission("write:company", OWNERS, "ask all for a second step, export everything, delete the company"),
 )
 ALL = frozenset(permission.name for permission in TABLE)
 READS = frozenset(name for name in ALL if name.startswith("read:"))
