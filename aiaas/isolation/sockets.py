@@ -11,12 +11,13 @@ import orjson
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 from django.db import connections
+from django.test import Client
+from django.urls import reverse
 
 from aiaas.isolation.companies import Company
 from aiaas.isolation.evidence import Watch, find_foreign
 from aiaas.isolation.report import Report
-from apps.conversations.contracts import InboxTicket
-from apps.conversations.services import issue_inbox_ticket, post_reply
+from apps.conversations.services import post_reply
 from apps.realtime.consumer import ChatConsumer, InboxConsumer, SocketConsumer
 from apps.realtime.frames import PARSERS
 from apps.realtime.hub import Hub
@@ -25,6 +26,7 @@ from apps.realtime.threads import in_thread
 from apps.tenants.selectors import get_widget_key
 
 SURFACE = "sockets"
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 SILENCE_S = 0.15
 PATIENCE_S = 5.0
 Frame = dict[str, Any]
@@ -152,9 +154,9 @@ def _chat_query(company: Company) -> dict[str, str]:
 
 
 def _inbox_query(company: Company) -> dict[str, str]:
-    who = {"agent": f"user:{company.owner().pk}", "name": company.mark}
-    ticket = InboxTicket(tenant_id=company.tenant.id, **who, may_write=True)
-    return {"ticket": issue_inbox_ticket(ticket)}
+    browser = Client()
+    browser.force_login(company.owner(), backend=BACKEND)  # type: ignore[arg-type]
+    return {"ticket": browser.get(reverse("inbox_ticket")).json()["ticket"]}
 
 
 QUERIES = {ChatConsumer: _chat_query, InboxConsumer: _inbox_query}

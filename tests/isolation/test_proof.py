@@ -21,19 +21,20 @@ from aiaas.isolation.urls import UrlAttack
 from apps.crm.models import Customer
 from apps.orchestration.models import AgentRun
 from apps.tenants.context import OWNER, in_platform
+from apps.tenants.contracts import SIGNED_IN
 from apps.tenants.dashboard import MemberRequest, member_page
 
 pytestmark = pytest.mark.usefixtures("live_db", "valkey")
 remembered: dict[str, list[str]] = {}
 
 
-@member_page()
+@member_page(read=SIGNED_IN)
 def list_runs_of_everybody(request: MemberRequest) -> HttpResponse:
     with in_platform() as alias:
         return JsonResponse({"inputs": list(AgentRun.objects.using(alias).values_list("input", flat=True))})
 
 
-@member_page()
+@member_page(read=SIGNED_IN)
 def remember_without_a_name(request: MemberRequest) -> HttpResponse:
     names = list(Customer.objects.values_list("name", flat=True))
     cache.set("newest-customers", names)

@@ -21,6 +21,8 @@ from tests.isolation.test_urls import ROUTES, client_of, make_webhook_endpoint, 
 from tests.isolation.test_urls import address as api_address
 from tests.pages import log_in
 
+NEVER_SHOWN = {"tenants.Erasure", "gateway.SigningKey"}  # no page or answer knows their models
+
 
 def plant(tenant: TenantRef) -> None:
     """Fill every column that holds a secret."""
@@ -37,6 +39,8 @@ def planted(tenant: TenantRef) -> set[str]:
     found: set[str] = set()
     with in_tenant(tenant):
         for model, name in sealed_fields():
+            if model._meta.label in NEVER_SHOWN:
+                continue
             stored = set(model._base_manager.exclude(**{name: ""}).values_list(name, flat=True))
             assert stored, f"plant one in {model._meta.label}.{name}"
             found |= stored | {unseal(one, tenant.id) for one in stored}

@@ -72,28 +72,14 @@ def test_every_example_does_what_the_page_says(
 
 
 def check(printed: list[str]) -> None:
-    (
-        me,
-        token,
-        ended,
-        keys,
-        key,
-        _document,
-        started,
-        listed,
-        usage,
-        whole,
-        streamed,
-        socket,
-        hooked,
-        _,
-        found,
-    ) = printed
+    me, token, ended, keys, key, acts, _lines, _document, *rest = printed
+    started, listed, usage, whole, streamed, socket, hooked, _, found = rest
     assert json.loads(me)["kind"] == "api_key"
     assert json.loads(token)["token_type"] == "Bearer"
     assert ended.strip() == "204"
     assert "RS256" in keys
     assert json.loads(key)["scopes"] == ["read:usage"]
+    assert json.loads(acts)["results"][0]["action"] == "api_key.created"
     assert "slip" in json.loads(started)["reply"]["text"]
     assert len(json.loads(listed)["results"]) == 1
     assert "results" in json.loads(usage)

@@ -32,6 +32,9 @@ def deltas(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     collected: list[dict[str, Any]] = []
 
     class Sink:
+        def is_heard(self, **_asked: Any) -> bool:
+            return True
+
         def emit(self, **piece: Any) -> None:
             collected.append(piece)
 
