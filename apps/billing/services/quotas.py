@@ -128,32 +128,39 @@ def _ask(reservation: Reservation, limit: int) -> Reply | None:
     """Ask the quick counter, and have it loaded once where it does not know; None leaves it to PostgreSQL."""
     gives_up_at = time.monotonic() + WAIT_FOR_REBUILD_S
     while True:
-        reply = quota_counter().reserve(
-            reservation.key,
-            period=reservation.period,
-            limit=limit,
-            reservation=reservation.id,
-            units=reservation.units,
-        )
+        reply = _ask_once(reservation, limit)
         if reply is None or reply.standing != "unknown":
             return reply
         if time.monotonic() > gives_up_at:
             return None
-        if quota_counter().begin_rebuild(reservation.key):
-            _rebuild(reservation.tenant, reservation.kind, reservation.period)
-        else:
+        if not quota_counter().begin_rebuild(reservation.key):
             time.sleep(POLL_S)
+            continue
+        try:
+            reply = _ask_once(reservation, limit)  # another may have loaded it just before
+            if reply is None or reply.standing != "unknown":
+                return reply
+            _rebuild(reservation)
+        finally:
+            quota_counter().end_rebuild(reservation.key)
 
 
-def _rebuild(tenant: TenantRef, kind: str, period: Period) -> None:
-    key = _key(tenant, kind)
-    try:
-        with in_tenant(tenant):
-            epoch, used = quota_ledger.count_alone(tenant.id, kind, period)
-        quota_counter().load(key, epoch=epoch, period=period, used=used)
-        QUOTA_REBUILDS.inc()
-    finally:
-        quota_counter().end_rebuild(key)
+def _ask_once(reservation: Reservation, limit: int) -> Reply | None:
+    return quota_counter().reserve(
+        reservation.key,
+        period=reservation.period,
+        limit=limit,
+        reservation=reservation.id,
+        units=reservation.units,
+    )
+
+
+def _rebuild(reservation: Reservation) -> None:
+    tenant, kind, period = reservation.tenant, reservation.kind, reservation.period
+    with in_tenant(tenant):
+        epoch, used = quota_ledger.count_alone(tenant.id, kind, period)
+    quota_counter().load(reservation.key, epoch=epoch, period=period, used=used)
+    QUOTA_REBUILDS.inc()
 
 
 def _use_counted(tenant: TenantRef, kind: str, units: int) -> None:
