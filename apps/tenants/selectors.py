@@ -284,7 +284,7 @@ def query_api_keys() -> QuerySet[ApiKey]:
 def list_audit_events(*, tenant: TenantRef, limit: int = 100) -> list[AuditEvent]:
     """Return the newest privileged acts."""
     with in_tenant(tenant):
-        return list(AuditEvent.objects.order_by("-occurred_at")[:limit])
+        return list(AuditEvent.objects.order_by("-occurred_at", "-id")[:limit])
 
 
 def _ref(row: dict[str, Any]) -> TenantRef:

@@ -160,22 +160,24 @@ def test_without_a_tenant_nothing_is_found(acme: TenantRef):
         assert cursor.fetchone() == (0,)
 
 
-@pytest.mark.parametrize(
-    ("filters", "index"),
-    [({}, "audit_by_time"), ({"actor": "a"}, "audit_by_actor"), ({"action": "a"}, "audit_by_action"),
-     ({"target": "a"}, "audit_by_target")],
-)  # fmt: skip
-def test_a_deep_page_starts_in_an_index(acme: TenantRef, filters: dict[str, str], index: str):
-    record(acme)
+def test_a_deep_page_starts_in_an_index(live_db: LiveDatabase, acme: TenantRef):
+    with in_tenant(acme):
+        names = map(str, range(1000))
+        rows = (AuditEvent(tenant_id=acme.id, actor=n, action=n, target=n) for n in names)
+        AuditEvent.objects.bulk_create(rows)
+        connections[OWNER].cursor().execute("ANALYZE tenants_auditevent")
     at = newest(acme)
     bound = _beyond(["-occurred_at", "-id"], [at.occurred_at, str(at.id)])
-    with in_tenant(acme):
-        connections["default"].cursor().execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
-        rows = audit.filter_audit_events(**filters).order_by("-occurred_at", "-id")
-        plan = rows.filter(bound)[:51].explain()
-    assert f"using {index}" in plan.lower()
-    assert "Index Cond" in plan
-    assert "occurred_at <=" in plan.partition("Filter")[0]
+    for name in ("time", "actor", "action", "target"):
+        filters = {} if name == "time" else {name: "7"}
+        with in_tenant(acme):
+            # A thousand rows are few enough to sort; what is asked here is whether they need not be.
+            for way in ("seqscan", "sort", "incremental_sort"):
+                connections["default"].cursor().execute(f"SET LOCAL enable_{way} = off")
+            rows = audit.filter_audit_events(**filters).order_by("-occurred_at", "-id")
+            plan = rows.filter(bound)[:51].explain()
+        assert f"using audit_by_{name}" in plan
+        assert "occurred_at <=" in plan.partition("Filter")[0], plan
 
 
 def test_the_page_filters_and_tells_before_and_after(acme: TenantRef):
