@@ -9,7 +9,6 @@ from apps.realtime.limits import _site_of
 from apps.realtime.threads import in_thread
 from apps.tenants.selectors import get_widget_key
 from tests.realtime.test_admission import reopening, sign
-from tests.realtime.test_visitor_forms import settle  # noqa: F401 - a fixture
 
 
 async def refused(browser) -> dict:
@@ -20,7 +19,7 @@ async def refused(browser) -> dict:
     return frame
 
 
-async def test_a_visitor_writes_so_much_a_minute_over_all_their_sockets(browse, settle, acme, valkey):  # noqa: F811
+async def test_a_visitor_writes_so_much_a_minute_over_all_their_sockets(browse, settle, acme, valkey):
     await settle(messages_per_minute=3)
     first = await browse()
     welcome = await first.hello()
@@ -34,7 +33,7 @@ async def test_a_visitor_writes_so_much_a_minute_over_all_their_sockets(browse, 
     assert all(str(acme.id).encode() in key for key in valkey.keys("rate:*"))
 
 
-async def test_a_signed_customer_is_one_visitor_in_all_conversations(browse, settle, widget):  # noqa: F811
+async def test_a_signed_customer_is_one_visitor_in_all_conversations(browse, settle, widget):
     await settle(messages_per_minute=2)
     for text in ("a", "b"):
         browser = await browse(token=sign(widget, "ada"))
@@ -47,7 +46,7 @@ async def test_a_signed_customer_is_one_visitor_in_all_conversations(browse, set
     assert (await other.say("Hi"))["seq"] == 1
 
 
-async def test_an_address_writes_so_much_a_minute_whoever_it_is(browse, settle):  # noqa: F811
+async def test_an_address_writes_so_much_a_minute_whoever_it_is(browse, settle):
     await settle(address_messages_per_minute=2)
     for _ in range(2):
         browser = await browse()
@@ -60,7 +59,7 @@ async def test_an_address_writes_so_much_a_minute_whoever_it_is(browse, settle):
     await elsewhere.say("Hi")
 
 
-async def test_an_address_begins_so_many_conversations_and_resumes_all_it_likes(browse, settle):  # noqa: F811
+async def test_an_address_begins_so_many_conversations_and_resumes_all_it_likes(browse, settle):
     await settle(address_openings_per_minute=2)
     welcome = await (await browse()).hello()
     await (await browse()).hello()
@@ -72,7 +71,7 @@ async def test_an_address_begins_so_many_conversations_and_resumes_all_it_likes(
     assert (await (await browse(address="198.51.100.9")).hello())["type"] == "welcome"
 
 
-async def test_another_company_has_buckets_of_its_own(browse, settle, globex):  # noqa: F811
+async def test_another_company_has_buckets_of_its_own(browse, settle, globex):
     await settle(address_openings_per_minute=1)
     await (await browse()).hello()
     await (await browse()).send("hello")
@@ -80,7 +79,7 @@ async def test_another_company_has_buckets_of_its_own(browse, settle, globex):  
     assert (await (await browse(key=theirs.key)).hello())["type"] == "welcome"
 
 
-async def test_without_valkey_a_stricter_limit_of_the_process_holds(browse, settle, monkeypatch):  # noqa: F811
+async def test_without_valkey_a_stricter_limit_of_the_process_holds(browse, settle, monkeypatch):
     await settle(messages_per_minute=8)
     away = gateway_limits.RateLimiter(redis.Redis(port=1, socket_connect_timeout=0.1))
     monkeypatch.setattr("apps.gateway.visitors.limiter", lambda: away)
