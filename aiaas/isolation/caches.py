@@ -54,6 +54,7 @@ class Eavesdropper:
         self.heard: dict[str, str] = {}
         self.heard_all = False
         self._client = redis.Redis.from_url(settings.REDIS_URL, decode_responses=True, socket_timeout=None)
+        self._number = str(self._client.connection_pool.connection_kwargs.get("db", 0))
 
     @contextmanager
     def listening(self) -> Iterator["Eavesdropper"]:
@@ -69,7 +70,10 @@ class Eavesdropper:
                 thread.join(timeout=10)
 
     def _listen(self, monitor: Any) -> None:
-        while words := _words(monitor.connection.read_response()):
+        while line := monitor.connection.read_response():
+            if f" [{self._number} " not in line.partition("]")[0]:  # MONITOR tells of all databases
+                continue
+            words = _words(line)
             if words[:2] == ["ECHO", LAST_WORD]:
                 self.heard_all = True
                 return

@@ -11,13 +11,17 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib.auth import get_user_model
 from django.db import Error, models, transaction
 from django.utils import timezone
 
+from aiaas.isolation.passkeys import make_passkey
 from aiaas.isolation.rows import has_rows, make_row, tenant_models
 from apps.billing.services import begin_billing_on, finalise_invoices
 from apps.conversations import services as conversations
+from apps.crm.erasing import erase_customer
 from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.services import add_document, delete_document
 from apps.orchestration.definitions.services import publish_workflow, save_draft
@@ -27,8 +31,12 @@ from apps.resilience.errors import DomainError
 from apps.routing.services import create_intent
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
+from apps.tenants.exporting.services import request_export, write_export
 from apps.tenants.members import invite_member
 from apps.tenants.services import add_member, create_api_key, provision_tenant
+from apps.webhooks.contracts import ALL_TYPES
+from apps.webhooks.services import deliveries
+from apps.webhooks.services import endpoints as webhooks
 
 WORKFLOW = """
 name: {mark}
@@ -116,7 +124,7 @@ def furnish(company: Company) -> Company:
     for model in tenant_models():
         if not has_rows(model, tenant):
             _fill(model, company)
-    company.things = _collect(tenant)
+    company.things = _collect(tenant) + _collect_own(company)
     return company
 
 
@@ -136,6 +144,15 @@ def _collect(tenant: TenantRef) -> list[Thing]:
             for row in model._default_manager.values(*names)[:20]:
                 things += [Thing(model._meta.label, name, str(row[name])) for name in names if row[name]]
     return things
+
+
+def _collect_own(company: Company) -> list[Thing]:
+    """Give the owner a session and a passkey, which belong to a person and to no tenant."""
+    owner, mark = company.owner(), company.mark
+    session = UserSession.objects.create(user=owner, ip="192.0.2.1", session_key=mark, user_agent=mark)
+    kind, data = Authenticator.Type.WEBAUTHN, {"name": mark, "credential": make_passkey()}
+    passkey = Authenticator.objects.create(user=owner, type=kind, data=data)
+    return [Thing("sessions", "session_id", str(session.pk)), Thing("passkeys", "pk", str(passkey.pk))]
 
 
 def _names(model: type[models.Model]) -> list[str]:
@@ -197,4 +214,16 @@ def _bill(company: Company) -> None:
     finalise_invoices(tenant=company.tenant)
 
 
-MAKERS: tuple[Callable[[Company], None], ...] = (_knowledge, _people, _talk, _work, _bill)
+def _leave(company: Company) -> None:
+    """Have what goes out: an archive, an erasure, and an address that is told of events."""
+    tenant, mark = company.tenant, company.mark
+    export = request_export(tenant=tenant, actor=mark)
+    write_export(tenant=tenant, export_id=export.id)
+    gone = create_customer(tenant=tenant, name=mark, email=f"gone@{mark}.example")
+    erase_customer(tenant=tenant, customer_id=gone.id, actor=mark)
+    url, types = f"https://{mark}.example/events", [ALL_TYPES]
+    issued = webhooks.create_endpoint(tenant=tenant, url=url, event_types=types, actor=mark)
+    deliveries.send_test(tenant=tenant, endpoint_id=issued.endpoint.id, actor=mark)
+
+
+MAKERS: tuple[Callable[[Company], None], ...] = (_knowledge, _people, _talk, _work, _bill, _leave)

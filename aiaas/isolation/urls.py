@@ -3,10 +3,13 @@
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import redis
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
+from allauth.account.internal.flows.login import record_authentication
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.test import Client
@@ -32,10 +35,13 @@ SHARED = {
     "app/overview/<str:key>/": "the product's KPIs",
     "app/plans/<slug:code>/": "the platform's plans",
     "demo/<slug:slug>/": "the demo companies",
+    "accounts/oidc/<slug:provider_id>/login/": "the platform's providers of identities",
+    "accounts/oidc/<slug:provider_id>/login/callback/": "the platform's providers of identities",
 }
 # The path's names are a credential, which only its holder knows.
 SECRETS = {
     "accounts/invitations/<str:token>/": "the token of an invitation",
+    "accounts/address/prove/<str:token>/": "the token of a new address",
     "accounts/^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": "the token of a reset",
 }
 # What a request must say before anything is looked for.
@@ -64,7 +70,18 @@ class Caller:
         self._api = Client(raise_request_exception=False, headers=authorization)
         self._browser = Client(raise_request_exception=False, headers={"Accept": "text/html"})
         self._browser.force_login(company.owner(), backend=BACKEND)  # type: ignore[arg-type]
+        self._prove_identity()
         self._session = self._browser.cookies[settings.SESSION_COOKIE_NAME].value
+
+    def _prove_identity(self) -> None:
+        """Have just shown both factors, without which the pages about them show nothing."""
+        session = self._browser.session
+        request: Any = SimpleNamespace(session=session)
+        shown = {"type": "webauthn", "reauthenticated": True}
+        record_authentication(request, self.company.owner(), "mfa", **shown)
+        for record in session[AUTHENTICATION_METHODS_SESSION_KEY]:
+            record["at"] += 86_400  # it holds for as long as the attack
+        session.save()
 
     def ask(
         self, route: Route, method: str, url: str, body: Any = None, query: Mapping[str, str] = {}
@@ -192,9 +209,10 @@ class UrlAttack:
         shared = {thing.value for thing in self.intruder.company.things}
         ranked = [name for name in self.victim.ids_for(*route.hints) if name not in shared]
         if kind == "uuid":
-            return [name for name in ranked if is_uuid(name)]
-        texts = [name for name in ranked if not is_uuid(name) and "/" not in name]
-        return [self.victim.mark, *texts] if kind != "int" else ["1"]
+            return [name for name in ranked if is_uuid(name) and "-" in name]
+        if kind == "int":
+            return [name for name in ranked if name.isdecimal()]
+        return [self.victim.mark, *(name for name in ranked if not is_uuid(name) and "/" not in name)]
 
     def _attack_rest(self, route: Route, url: str) -> None:
         """Put the victim's names wherever a request may carry one."""
@@ -235,4 +253,6 @@ def _surface(route: Route) -> str:
 
 def _nobodys(name: str) -> str:
     """Return a name of the same kind that nobody has."""
+    if name.isdecimal():
+        return str(2**31 - 1)
     return str(uuid.uuid4()) if is_uuid(name) else f"{name[:3]}{uuid.uuid4().hex[: max(4, len(name) - 3)]}"

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from apps.tenants.contracts import Principal, TenantRef
 from apps.webhooks import selectors, services
-from apps.webhooks.catalog import PUBLIC_EVENTS
+from apps.webhooks.catalog import BY_TYPE, PUBLIC_EVENTS
 from apps.webhooks.contracts import DeliveryStatus, EndpointState, Outcome
 from apps.webhooks.models import WebhookDelivery, WebhookEndpoint
 
@@ -68,7 +68,7 @@ class RotateRequest(serializers.Serializer[Any]):
 
 
 class TestRequest(serializers.Serializer[Any]):
-    event_type = serializers.CharField(required=False, allow_blank=True, default="", max_length=100)
+    event_type = serializers.ChoiceField([*BY_TYPE], required=False, allow_blank=True, default="")
 
 
 class DeliveryFilter(serializers.Serializer[Any]):
