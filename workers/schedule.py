@@ -45,6 +45,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 86_400.0,
     },
     "finalise invoices": {"task": "workers.tasks.finalise_invoices", "schedule": 300.0},
+    "remind of trials and end them": {"task": "workers.tasks.follow_trials", "schedule": 300.0},
     "raise and mail quota alerts": {"task": "workers.tasks.check_quotas", "schedule": 300.0},
     "compare figures and invoices with the raw events": {
         "task": "workers.tasks.check_figures",

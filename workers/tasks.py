@@ -168,6 +168,12 @@ def finalise_invoices() -> None:
     _for_each(billing_selectors.list_tenants_to_bill(), billing.finalise_invoices)
 
 
+@shared_task(name="workers.tasks.follow_trials")
+def follow_trials() -> None:
+    """Tell owners that their trial ends soon, and end what has come to its end."""
+    _for_each(billing_selectors.list_trials_to_follow(), billing.follow_trial)
+
+
 @shared_task(name="workers.tasks.check_draft")
 def check_draft(tenant_id: str) -> None:
     """Compute one company's draft from the raw events, because somebody asked."""

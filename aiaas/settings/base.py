@@ -177,6 +177,8 @@ DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="AIaaS <no-reply@localhost>")
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 
+# How many days a new company may try a paid plan's limits; 0 puts it on the default plan at once.
+TRIAL_DAYS = env.int("TRIAL_DAYS", default=14)
 # How long a company that is to be deleted can still change its mind.
 TENANT_DELETION_GRACE_DAYS = env.int("TENANT_DELETION_GRACE_DAYS", default=30)
 # Archives of companies wait here to be fetched: one folder for every process, whichever machine it is on.

@@ -8,7 +8,7 @@ from django import forms
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from aiaas.staff.reasons import ReasonedForm, reason_field
-from apps.billing.contracts import Tier, UsageKind
+from apps.billing.contracts import MAX_EXTENSION_DAYS, Tier, UsageKind
 from apps.billing.models import Plan, PlanPrice
 from apps.tenants.lifecycle import VISITING_ROLES
 
@@ -37,6 +37,16 @@ class PlanForm(ReasonForm):
         # Also what is not on sale: an offer made to one company is no less a plan.
         plans = [(plan.code, f"{plan.name} ({plan.code})") for plan in Plan.objects.order_by("price_cents")]
         self.fields["plan"].choices = plans  # type: ignore[attr-defined]
+
+
+class TrialForm(ReasonForm):
+    days = forms.IntegerField(
+        label="Days to add",
+        min_value=1,
+        max_value=MAX_EXTENSION_DAYS,
+        initial=7,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
 
 
 KINDS = ", ".join(UsageKind)

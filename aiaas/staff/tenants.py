@@ -11,11 +11,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from aiaas.staff.forms import PlanForm, ReasonForm, VisitForm
+from aiaas.staff.forms import PlanForm, ReasonForm, TrialForm, VisitForm
 from aiaas.staff.site import PlatformAdmin, action, actor_of, ask, display
 from apps.billing.models import Subscription
-from apps.billing.selectors import list_quotas
-from apps.billing.services import subscribe_tenant
+from apps.billing.selectors import get_subscription, list_quotas
+from apps.billing.services import extend_trial, subscribe_tenant
 from apps.resilience.errors import NotFoundError
 from apps.tenants.context import PLATFORM, in_tenant
 from apps.tenants.contracts import Role, TenantRef
@@ -35,9 +35,9 @@ class TenantAdmin(PlatformAdmin):
     search_fields = ("name", "slug")
     search_help_text = "A part of the name or of the address"
     ordering = ("-created_at",)
-    fields = ("name", "slug", "status", "time_zone", "plan", "members", "usage", "created_at", "id")
-    readonly_fields = ("plan", "members", "usage", "created_at", "id")
-    actions_detail = ["visit", "change_plan", "suspend", "resume"]
+    fields = ("name", "slug", "status", "time_zone", "plan", "trial", "members", "usage", "created_at", "id")
+    readonly_fields = ("plan", "trial", "members", "usage", "created_at", "id")
+    actions_detail = ["visit", "change_plan", "extend_trial", "suspend", "resume"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         current = Subscription.objects.using(PLATFORM).filter(tenant_id=OuterRef("id"), ended_at__isnull=True)
@@ -65,6 +65,13 @@ class TenantAdmin(PlatformAdmin):
     @display(description="Plan", ordering="plan_name")
     def plan(self, tenant: Any) -> str:
         return tenant.plan_name or "the default plan"
+
+    @display(description="Trial")
+    def trial(self, tenant: Tenant) -> str:
+        found = get_subscription(tenant=tenant.ref)
+        if found.trial_ends_at is None or found.next_plan is None:
+            return "none"
+        return f"until {found.trial_ends_at:%Y-%m-%d %H:%M} UTC, then {found.next_plan.name}"
 
     @display(description="Members", ordering="member_count")
     def members(self, tenant: Any) -> int:
@@ -104,6 +111,16 @@ class TenantAdmin(PlatformAdmin):
 
         return self._ask(request, tenant, PlanForm, change, "Change the plan of", "Change the plan")
 
+    @action(description="Extend the trial…", url_path="trial", icon="more_time", permissions=["steer"])
+    def extend_trial(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        tenant = _find(object_id)
+
+        def extend(days: int, reason: str) -> str:
+            found = extend_trial(tenant=tenant, days=days, reason=reason, actor=actor_of(request))
+            return f"The trial of {tenant.slug} ends at {found.trial_ends_at:%Y-%m-%d %H:%M} UTC now."
+
+        return self._ask(request, tenant, TrialForm, extend, "Extend the trial of", "Extend the trial")
+
     @action(description="Suspend…", url_path="suspend", icon="pause", permissions=["steer"])
     def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
         tenant = _find(object_id)
@@ -128,10 +145,13 @@ class TenantAdmin(PlatformAdmin):
         return request.user.has_perm("tenants.change_tenant")
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer to suspend an active tenant, and to resume a suspended one."""
-        hidden = "suspend" if _find(str(object_id)).is_suspended else "resume"
+        """Offer to suspend an active tenant, to resume a suspended one, and to extend a trial that runs."""
+        tenant = _find(str(object_id))
+        hidden = {"suspend" if tenant.is_suspended else "resume"}
+        if get_subscription(tenant=tenant).trial_ends_at is None:
+            hidden.add("trial")
         offered = super().get_actions_detail(request, object_id)
-        return [one for one in offered if one.path != hidden]
+        return [one for one in offered if one.path not in hidden]
 
     def _ask(
         self,

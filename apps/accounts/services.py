@@ -16,6 +16,7 @@ from kombu.exceptions import KombuError
 
 from apps.accounts.models import SignUp
 from apps.accounts.samples import SAMPLES
+from apps.billing.selectors import choose_first_plan
 from apps.ingestion.services import add_document, process_document
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants.contracts import Role, TenantRef
@@ -115,7 +116,12 @@ def _make(sign_up: SignUp) -> None:
 
 def _provide_tenant(sign_up: SignUp) -> TenantRef:
     try:
-        return provision_tenant(slug=sign_up.slug, name=sign_up.company, time_zone=sign_up.time_zone)
+        return provision_tenant(
+            slug=sign_up.slug,
+            name=sign_up.company,
+            plan=choose_first_plan(),
+            time_zone=sign_up.time_zone,
+        )
     except ConflictError:
         tenant = get_tenant(slug=sign_up.slug)
         if _is_ours(sign_up, tenant):

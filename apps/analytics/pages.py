@@ -20,7 +20,7 @@ from apps.analytics.selectors import KpiReport
 from apps.analytics.services import set_weekly_report
 from apps.analytics.spans import Span, span_between, usual_granularity
 from apps.analytics.writing import explain, write_change, write_cost, write_duration, write_value
-from apps.billing.selectors import list_quota_alerts
+from apps.billing.selectors import get_trial, list_quota_alerts
 from apps.resilience.errors import InvalidInput, NotFoundError
 from apps.tenants.dashboard import MemberRequest, member_page, notify
 from apps.tenants.paging import Page, paginate
@@ -81,6 +81,8 @@ def show_overview(request: MemberRequest) -> HttpResponse:
         "alerts": list_quota_alerts(tenant=request.tenant) if request.principal.may("read:usage") else [],
     }
     template = "analytics/_figures.html" if request.htmx else "analytics/overview.html"
+    if not request.htmx:
+        context["trial"] = get_trial(tenant=request.tenant)
     return render(request, template, context, status=422 if form.errors else 200)
 
 

@@ -103,6 +103,7 @@ class SubscriptionSerializer(serializers.Serializer[Any]):
     period = PeriodSerializer()
     next_plan = PlanSerializer(allow_null=True, help_text="what follows, unless that is taken back")
     next_plan_at = serializers.DateTimeField(allow_null=True)
+    trial_ends_at = serializers.DateTimeField(allow_null=True, help_text="null on every plan but a trial")
 
 
 class PlanChoiceSerializer(serializers.Serializer[Any]):
@@ -164,7 +165,8 @@ class SubscriptionView(APIView):
     @extend_schema(
         operation_id="subscription_change",
         summary="Change the plan",
-        description="A dearer plan begins at once, in proportion; a cheaper one when the period ends.",
+        description="A dearer plan begins at once, in proportion; a cheaper one when the period ends. "
+        "During a trial a dearer plan ends it and begins a period of its own.",
         request=PlanChoiceSerializer,
         responses=SubscriptionSerializer,
         tags=["billing"],

@@ -20,6 +20,10 @@ class UsageKind(StrEnum):
     SEARCH = "search"
 
 
+TRIAL = "trial"  # the plan of companies that have just signed up; it is on no sale
+
+MAX_EXTENSION_DAYS = 90  # of a trial, at once
+
 LABELS = {
     UsageKind.RUN: "Workflow runs",
     UsageKind.MESSAGE: "Messages",
@@ -64,6 +68,11 @@ class SubscriptionView:
     time_zone: str = "UTC"
     next_plan: PlanView | None = None
     next_plan_at: dt.datetime | None = None
+
+    @property
+    def trial_ends_at(self) -> dt.datetime | None:
+        """When the trial ends that the tenant is on; None on every other plan."""
+        return self.next_plan_at if self.plan.code == TRIAL else None
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,10 @@ class PlanOffer:
 
 @dataclass(frozen=True)
 class PlanChange:
-    """What changing to a plan does: at once, or at the end of the period without touching its invoice."""
+    """What changing to a plan does: at once, or at the end of the period without touching its invoice.
+
+    Out of a trial it begins a `period` of its own.
+    """
 
     offer: PlanOffer
     is_immediate: bool
@@ -162,6 +174,7 @@ class PlanChange:
     period: Period
     draft_cents: int
     draft_then_cents: int
+    ends_trial: bool = False
 
 
 class LineType(StrEnum):

@@ -7,10 +7,10 @@ import orjson
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
-from apps.billing.contracts import UsageKind
+from apps.billing.contracts import TRIAL, UsageKind
 from apps.billing.metrics import BILLING_USAGE
 from apps.billing.periods import bucket_start
-from apps.billing.services import record_usage, subscribe_tenant
+from apps.billing.services import record_usage, start_trial, subscribe_tenant
 from apps.billing.services.alerts import note_usage
 from apps.billing.sums import lock_usage
 from apps.events.contracts import DomainEvent, Envelope
@@ -44,7 +44,10 @@ def on_tenant_provisioned(event: TenantProvisioned) -> None:
     """Put a new tenant on the plan that it was made with."""
     tenant = current_tenant()
     assert tenant is not None
-    subscribe_tenant(tenant=tenant, plan_code=event.plan)
+    if event.plan == TRIAL:
+        start_trial(tenant=tenant)
+    else:
+        subscribe_tenant(tenant=tenant, plan_code=event.plan)
 
 
 def on_document_indexed(event: DomainEvent) -> None:

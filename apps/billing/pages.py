@@ -18,7 +18,7 @@ from apps.billing.contracts import DailyUsage, Period, label_of
 from apps.billing.forms import PeriodForm
 from apps.billing.invoice_table import list_rows, write_total
 from apps.billing.money import write_cents, write_period
-from apps.billing.plan_table import describe_change, describe_offer, describe_preview
+from apps.billing.plan_table import describe_change, describe_offer, describe_preview, describe_trial
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, member_page, notify
 from apps.tenants.paging import paginate
@@ -36,6 +36,7 @@ def show_usage(request: MemberRequest) -> HttpResponse:
         "form": form,
         "plan": subscription.plan,
         "subscription": subscription,
+        "trial": describe_trial(subscription),
         "price": write_cents(subscription.plan.price_cents, subscription.plan.currency),
         "period": write_period(subscription.period, zone),
         "time_zone": zone,
@@ -105,6 +106,7 @@ def show_plans(request: MemberRequest) -> HttpResponse:
     subscription = selectors.get_subscription(tenant=request.tenant)
     context = {
         "subscription": subscription,
+        "trial": describe_trial(subscription),
         "offers": [
             describe_offer(offer, subscription) for offer in selectors.list_offers(tenant=request.tenant)
         ],

@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils import timezone
+
 from apps.billing.contracts import PlanChange, PlanOffer, SubscriptionView, Tier, UsageKind, label_of
 from apps.billing.money import write_cents, write_period, write_unit_price
 
@@ -38,6 +40,16 @@ def describe_preview(change: PlanChange, subscription: SubscriptionView) -> dict
         "draft": write_cents(change.draft_cents, plan.currency),
         "draft_then": write_cents(change.draft_then_cents, plan.currency),
     }
+
+
+def describe_trial(subscription: SubscriptionView) -> dict[str, Any] | None:
+    """Return what a banner says of the trial that a company is on; None where there is none."""
+    ends_at, following = subscription.trial_ends_at, subscription.next_plan
+    if ends_at is None or following is None:
+        return None
+    whole_days = max(0, (ends_at - timezone.now()).days)  # none: it ends with this day
+    day = _day(ends_at, subscription.time_zone)
+    return {"days_left": whole_days, "ends_at": ends_at, "day": day, "next": following}
 
 
 def describe_change(subscription: SubscriptionView) -> str:

@@ -24,6 +24,7 @@ from apps.tenants.events import TenantProvisioned
 from apps.tenants.identity.addresses import keep_address
 from apps.tenants.key_rules import bound_by, check_key, require_no_stronger
 from apps.tenants.models import ApiKey, Membership, Tenant, User, WidgetKey
+from apps.tenants.notices import tell_owners as tell_owners
 from apps.tenants.origins import clean_origins
 from apps.tenants.permissions import ROLE_PERMISSIONS
 from apps.tenants.schemas import create_schema, drop_schema

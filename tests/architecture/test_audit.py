@@ -46,6 +46,7 @@ NO_PRIVILEGED_ACTS = {
         billing.services.alerts: check_quotas mail_quota_alerts note_usage
         billing.services.checks: check_draft
         billing.services.invoices: finalise_invoices
+        billing.services.trials: follow_trial
         billing.selectors.invoices: get_draft list_changed_invoices rate_again
         billing.selectors.plans: list_offers preview_plan_change
         conversations.services.mails: mail_escalations

@@ -29,7 +29,7 @@ from tests.pages import log_in
 MANY = 30
 YEAR, MONTH = dt.timedelta(days=365), dt.timedelta(days=31)
 QUERIES: dict[str, int] = {
-    "app/": 12,
+    "app/": 13,
     "app/api-keys/": 7,
     "app/api-keys/<str:key_id>/rotate/": 6,
     "app/audit/": 7,

@@ -31,6 +31,8 @@ PLATFORM_TASKS = {
     "workers.tasks.check_figures",
     "workers.tasks.check_quotas",
     "workers.tasks.finalise_invoices",
+    "workers.tasks.follow_trials",
+    "workers.tasks.report_drift",
 }
 
 

@@ -13,6 +13,7 @@ from apps.billing.selectors.invoices import (
     view_of,
 )
 from apps.billing.selectors.plans import list_offers, preview_plan_change
+from apps.billing.selectors.trials import choose_first_plan, get_trial, list_trials_to_follow
 from apps.billing.selectors.usage import (
     get_plan,
     get_quota,
@@ -25,6 +26,7 @@ from apps.billing.selectors.usage import (
 )
 
 __all__ = [
+    "choose_first_plan",
     "count_invoices",
     "final_invoices",
     "get_draft",
@@ -33,6 +35,7 @@ __all__ = [
     "get_plan",
     "get_quota",
     "get_subscription",
+    "get_trial",
     "get_usage",
     "list_billed_tenants",
     "list_changed_invoices",
@@ -42,6 +45,7 @@ __all__ = [
     "list_quota_alerts",
     "list_quotas",
     "list_tenants_to_bill",
+    "list_trials_to_follow",
     "preview_plan_change",
     "rate_again",
     "view_of",

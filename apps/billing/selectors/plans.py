@@ -1,13 +1,15 @@
 """Read what plans would cost a company, and what changing to one would do."""
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.billing.contracts import Period, PlanChange, PlanOffer
+from apps.billing.contracts import Period, PlanChange, PlanOffer, SubscriptionView
 from apps.billing.drafting import Pricing, compose_lines, late_sums_from_buckets
 from apps.billing.models import BillingAccount, Plan, Subscription
+from apps.billing.periods import bucket_start, period_after
 from apps.billing.pricing import Part, price_of, subscriptions_in, tiers_of
 from apps.billing.selectors.usage import get_subscription
 from apps.billing.sums import UsageSums, sum_buckets
@@ -42,6 +44,8 @@ def preview_plan_change(*, tenant: TenantRef, plan_code: str) -> PlanChange:
         period, now = subscription.period, timezone.now()
         used = sum_buckets(start=period.start, end=period.end)
         is_immediate = plan.price_cents > subscription.plan.price_cents
+        if is_immediate and subscription.trial_ends_at:
+            return _preview_end_of_trial(plan, subscription, used)
         account = BillingAccount.objects.get()
         sums = UsageSums(own=used, late=late_sums_from_buckets(period.start, account.stored_until))
         parts = subscriptions_in(period)
@@ -54,6 +58,22 @@ def preview_plan_change(*, tenant: TenantRef, plan_code: str) -> PlanChange:
             draft_cents=_total(period, sums, parts),
             draft_then_cents=_total(period, sums, then),
         )
+
+
+def _preview_end_of_trial(plan: Plan, subscription: SubscriptionView, used: dict[str, int]) -> PlanChange:
+    """Return what choosing a plan during a trial does: nothing is owed for that, a period begins today."""
+    since, zone = max(bucket_start(timezone.now()), subscription.period.start), subscription.time_zone
+    period = period_after(since, since.astimezone(ZoneInfo(zone)).date(), zone)
+    whole = [(Subscription(plan=plan), price_of(plan, since), period)]
+    return PlanChange(
+        offer=_offer(plan, subscription.period, used, is_current=False),
+        is_immediate=True,
+        effective_at=since,
+        period=period,
+        draft_cents=0,
+        draft_then_cents=_total(period, UsageSums(own={}), whole),
+        ends_trial=True,
+    )
 
 
 def _offer(plan: Plan, period: Period, used: dict[str, int], *, is_current: bool) -> PlanOffer:

@@ -6,6 +6,7 @@ from apps.billing.services.invoices import finalise_invoices
 from apps.billing.services.plans import change_plan, keep_plan
 from apps.billing.services.quotas import forget_quotas, reserving
 from apps.billing.services.subscriptions import begin_billing_on, publish_price, subscribe_tenant
+from apps.billing.services.trials import extend_trial, follow_trial, start_trial
 from apps.billing.services.usage import record_usage, record_usages
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "change_plan",
     "check_draft",
     "check_quotas",
+    "extend_trial",
     "finalise_invoices",
+    "follow_trial",
     "forget_distances",
     "forget_quotas",
     "keep_plan",
@@ -23,5 +26,6 @@ __all__ = [
     "record_usages",
     "request_draft_check",
     "reserving",
+    "start_trial",
     "subscribe_tenant",
 ]

@@ -1,6 +1,6 @@
 """Let a company change its plan: a dearer one at once, a cheaper one when the period ends."""
 
-from apps.billing.contracts import SubscriptionView
+from apps.billing.contracts import TRIAL, SubscriptionView
 from apps.billing.models import Plan, Subscription
 from apps.billing.selectors.usage import get_subscription
 from apps.billing.services.alerts import forget_distances
@@ -15,7 +15,8 @@ from apps.tenants.services import record_audit
 def change_plan(*, tenant: TenantRef, plan_code: str, actor: str) -> SubscriptionView:
     """Put a tenant on a dearer plan now, or on a cheaper one from the next period on; audited.
 
-    Choosing the present plan takes back a change that was to follow. Raises NotFoundError, and ConflictError
+    Choosing the present plan takes back a change that was to follow; choosing a dearer one during a trial
+    ends that. Raises NotFoundError, and ConflictError
     for a plan that is not on sale, is in another currency, or where prices were agreed on.
     """
     with in_tenant(tenant):
@@ -55,7 +56,7 @@ def is_immediate(plan: Plan, current: Plan) -> bool:
 
 
 def _stay(tenant: TenantRef, current: Subscription, actor: str) -> None:
-    if current.next_plan is None:
+    if current.next_plan is None or current.plan.code == TRIAL:  # a trial ends, whatever follows it
         return
     facts = {"from": current.plan.code, "to": current.next_plan.code}
     current.next_plan, current.next_plan_at = None, None

@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.utils import timezone
 
-from apps.billing.contracts import SubscriptionView, Tier, UsageKind
+from apps.billing.contracts import TRIAL, SubscriptionView, Tier, UsageKind
 from apps.billing.events import PlanChanged
 from apps.billing.models import BillingAccount, Invoice, Plan, PlanPrice, PriceTier, Subscription
-from apps.billing.periods import period_at
+from apps.billing.periods import bucket_start, period_after, period_at
 from apps.billing.selectors.usage import get_subscription
+from apps.billing.services.trial_notices import tell_that_trial_ended
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
@@ -22,11 +23,13 @@ from apps.tenants.selectors import get_time_zone
 def subscribe_tenant(*, tenant: TenantRef, plan_code: str, anchor: dt.date | None = None) -> SubscriptionView:
     """Put a tenant on a plan from now on; the period's anchor stays when the plan only changes.
 
-    Raises NotFoundError for a code that is no plan, ConflictError for one in another currency. Already on
-    it: changes nothing.
+    Raises NotFoundError for a code that is no plan, ConflictError for one in another currency and for a
+    trial, which only a new company gets. Already on it: changes nothing.
     """
     with in_tenant(tenant):
         plan = find_plan(plan_code)
+        if plan.code == TRIAL:
+            raise ConflictError("A trial is what a company begins with. One that runs can be extended.")
         current = lock_subscription(tenant)
         if current is None or current.plan_id != plan.id:
             begin(tenant, plan, current, anchor)
@@ -86,7 +89,11 @@ def publish_price(
 
 
 def lock_subscription(tenant: TenantRef) -> Subscription | None:
-    """Return the current subscription, locked; a plan that was to follow by now has followed."""
+    """Return the current subscription, locked; a plan that was to follow by now has followed.
+
+    The account is locked before it, as by whoever closes a period.
+    """
+    BillingAccount.objects.select_for_update().first()
     rows = Subscription.objects.select_for_update(of=("self",)).select_related("plan", "next_plan")
     current = rows.filter(ended_at__isnull=True).first()
     return take_up_next_plan(tenant, current, timezone.now()) if current is not None else None
@@ -103,6 +110,8 @@ def take_up_next_plan(tenant: TenantRef, current: Subscription, moment: dt.datet
     made.created_at = since
     made.save(update_fields=["created_at"])
     _tell(tenant, current.plan, following, since)
+    if current.plan.code == TRIAL:
+        tell_that_trial_ended(tenant=tenant, plan=following.name)
     return made
 
 
@@ -122,6 +131,9 @@ def begin(tenant: TenantRef, plan: Plan, current: Subscription | None, anchor: d
             raise ConflictError(
                 f"This company is billed in {current.plan.currency}; that plan is in {plan.currency}."
             )
+        if current.plan.code == TRIAL:
+            _begin_after_trial(tenant, plan, current)
+            return
         current.ended_at, current.next_plan, current.next_plan_at = now, None, None
         current.save(update_fields=["ended_at", "next_plan", "next_plan_at"])
         _tell(tenant, current.plan, plan, now)
@@ -132,6 +144,22 @@ def begin(tenant: TenantRef, plan: Plan, current: Subscription | None, anchor: d
         account, _ = BillingAccount.objects.get_or_create(defaults={"open_from": now, "closes_at": now})
         if not Invoice.objects.exists():
             _move_account(account, made, now)
+
+
+def _begin_after_trial(tenant: TenantRef, plan: Plan, trial: Subscription) -> None:
+    """Let the trial's period end with the last full quarter of an hour, and the first paid one begin."""
+    account = BillingAccount.objects.get()
+    since = max(bucket_start(timezone.now()), account.open_from)
+    trial.ended_at, trial.next_plan, trial.next_plan_at = since, None, None
+    trial.save(update_fields=["ended_at", "next_plan", "next_plan_at"])
+    anchor = since.astimezone(ZoneInfo(trial.time_zone)).date()
+    made = Subscription.objects.create(plan=plan, anchor=anchor, time_zone=trial.time_zone)
+    made.created_at = since
+    made.save(update_fields=["created_at"])
+    is_first = since == account.open_from  # chosen at once: there is no trial's period
+    account.closes_at = period_after(since, anchor, trial.time_zone).end if is_first else since
+    account.save(update_fields=["closes_at"])
+    _tell(tenant, trial.plan, plan, since)
 
 
 def _tell(tenant: TenantRef, was: Plan, plan: Plan, effective_at: dt.datetime) -> None:
