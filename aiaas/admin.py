@@ -1,6 +1,7 @@
 """Where Django looks for what to register."""
 
 import aiaas.staff.deletions
+import aiaas.staff.domains
 import aiaas.staff.log
 import aiaas.staff.money
 import aiaas.staff.people

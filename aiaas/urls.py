@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("apps.gateway.api")),
     path("api/v1/", include("apps.tenants.api")),
+    path("api/v1/", include("apps.tenants.domains.api")),
     path("api/v1/", include("apps.billing.api")),
     path("api/v1/", include("apps.crm.api")),
     path("api/v1/", include("apps.ingestion.api")),

@@ -31,6 +31,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "delete companies whose time has come": {"task": "workers.tasks.delete_tenants", "schedule": 300.0},
     "mail owners what happened to their company": {"task": "workers.tasks.mail_notices", "schedule": 15.0},
+    "ask companies' own domains for their proof": {"task": "workers.tasks.check_domains", "schedule": 300.0},
     "mail that a webhook endpoint was stopped": {
         "task": "workers.tasks.mail_webhook_notices",
         "schedule": 60.0,

@@ -30,6 +30,8 @@ from apps.tenants import notices
 from apps.tenants.audit import purge_audit_events
 from apps.tenants.deletion import services as deletions
 from apps.tenants.deletion.carrying_out import carry_out_deletion
+from apps.tenants.domains.selectors import list_due_domains
+from apps.tenants.domains.services import verify_domain
 from apps.tenants.erasing import services as erasing
 from apps.tenants.exporting import services as exports
 from apps.tenants.selectors import get_tenant, list_active_tenants
@@ -135,6 +137,16 @@ def delete_tenants() -> None:
 def mail_notices() -> None:
     """Mail owners what happened to their company."""
     notices.mail_notices()
+
+
+@shared_task(name="workers.tasks.check_domains")
+def check_domains() -> None:
+    """Ask the companies' own domains for their proof again."""
+    for tenant_id, domain_id in list_due_domains():
+        try:
+            verify_domain(tenant=get_tenant(tenant_id=tenant_id), domain_id=domain_id, actor="platform")
+        except Exception:
+            log.exception("domain_not_checked", tenant_id=str(tenant_id), domain_id=str(domain_id))
 
 
 @shared_task(name="workers.tasks.mail_webhook_notices")

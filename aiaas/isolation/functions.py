@@ -29,6 +29,7 @@ RESOLVERS = {
     "resolve_api_key": "the key's id; the secret is compared with its hash afterwards",
     "resolve_widget_key": "the key, which every visitor's page carries",
     "resolve_memberships": "the id of the person who is logged in",
+    "resolve_domain": "a proven domain is public, and so is the company that it leads to",
     "resolve_invitation": "the hash of an invitation's token",
 }
 # For the platform's role alone: the application must be refused.

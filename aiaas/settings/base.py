@@ -77,6 +77,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "apps.gateway.middleware.request_context.RequestContextMiddleware",
+    "apps.gateway.middleware.company_host.CompanyHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.gateway.middleware.page_policy.PagePolicyMiddleware",
@@ -241,6 +242,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 DEMO_PAGES = env.bool("DEMO_PAGES", default=False)
+DOMAIN_PROOF = "apps.tenants.domains.well_known.find_proof"  # how a company's own domain is proven
 EVENT_SUBSCRIPTIONS = "aiaas.subscriptions"
 RUN_DOORWAY = "apps.orchestration.adapters.doorway.EngineDoorway"
 RUN_HINT = "apps.orchestration.adapters.celery_hint.CeleryHint"

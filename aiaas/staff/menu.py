@@ -11,6 +11,7 @@ SECTIONS: list[tuple[str, list[tuple[str, str, str]]]] = [
         [
             ("Tenants", "tenants_tenant", "apartment"),
             ("Sign-ups", "accounts_signup", "person_add"),
+            ("Domains", "tenants_domain", "language"),
             ("Deletions", "tenants_tenantdeletion", "delete_forever"),
             ("Users", "tenants_user", "group"),
         ],

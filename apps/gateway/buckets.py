@@ -80,7 +80,7 @@ def _stranger_buckets(request: HttpRequest) -> list[Bucket]:
 
 
 def _page_buckets(request: HttpRequest) -> list[Bucket]:
-    if not request.path.startswith(PAGES):
+    if not request.path.startswith(PAGES) and not hasattr(request, "company"):
         return []
     tag = f"rate:{{ip:{_address(request)}}}"
     buckets = [_steady(f"{tag}:pages", settings.PAGES_PER_MINUTE, "address")]

@@ -17,12 +17,13 @@ from apps.tenants.selectors import list_site_origins
 
 PLAN_MEMORY_S = 30.0
 QUOTA_MEMORY_S = 3.0
+ORIGINS_MEMORY_S = 1.0  # a site that is taken off the list, or a domain that lapses, is shut out at once
 VALKEY_TIMEOUT_S = 0.25
 
 
 PLAN_RATES: Memory[int] = Memory(PLAN_MEMORY_S)
 QUOTAS: Memory[QuotaState] = Memory(QUOTA_MEMORY_S)
-ORIGINS: Memory[frozenset[str]] = Memory(PLAN_MEMORY_S)
+ORIGINS: Memory[frozenset[str]] = Memory(ORIGINS_MEMORY_S)
 
 
 @cache

@@ -16,7 +16,7 @@ from apps.resilience.errors import DomainError
 from apps.tenants.client_address import find_client_address
 from apps.tenants.contracts import TenantRef, WidgetKeyView, WidgetStanding
 from apps.tenants.passes import Pass, list_void_passes, read_pass
-from apps.tenants.selectors import get_tenant, list_widget_standings, resolve_widget_key
+from apps.tenants.selectors import allows_origin, get_tenant, list_widget_standings, resolve_widget_key
 from apps.tenants.services import note_widget_embedded
 
 EMBEDDED_SIZE = 10_000
@@ -89,8 +89,8 @@ def may_embed(widget: WidgetKeyView, origin: str) -> bool:
 
 
 def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
-    """Tell whether an origin is one of those named, letter by letter; a page without one is none of them."""
-    return not allowed or origin.lower() in {*allowed, _origin_of(settings.PUBLIC_URL)}
+    """Tell whether an origin is one of those named; a page without one is none of them."""
+    return not allowed or allows_origin(origin, {*allowed, _origin_of(settings.PUBLIC_URL)})
 
 
 async def _note_page(widget: WidgetKeyView, origin: str, is_allowed: bool) -> None:

@@ -121,7 +121,8 @@ class GeneralForm(VersionedForm):
         required=False,
         max_length=20_000,
         widget=LINES,
-        help_text="One a line, such as https://shop.example. Leave it empty and every website may show it.",
+        help_text="One a line, such as https://shop.example, or *.shop.example for its subdomains. Your own "
+        "proven domains may always show it. Leave it empty and every website may.",
     )
 
     def changes(self) -> dict[str, Any]:

@@ -67,6 +67,15 @@ class SettingsForm(forms.Form):
     )
 
 
+class DomainForm(forms.Form):
+    name = forms.CharField(
+        label="Domain",
+        max_length=253,
+        help_text="A subdomain of your site that shall lead to your chat, such as help.shop.example.",
+        widget=forms.TextInput({"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+    )
+
+
 class ProfileForm(forms.Form):
     name = forms.CharField(
         label="Your name", max_length=200, widget=forms.TextInput({"autocomplete": "name"})

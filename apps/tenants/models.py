@@ -8,7 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, Permis
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
-from django_tenants.models import DomainMixin, TenantMixin
+from django_tenants.models import TenantMixin
 from uuid_utils.compat import uuid7
 
 from apps.tenants.context import OWNER
@@ -48,8 +48,37 @@ class Tenant(TenantMixin):
         return TenantRef(self.id, self.slug, self.schema_name, is_suspended, is_closing)
 
 
-class Domain(DomainMixin):
-    """A host name that leads to a tenant."""
+class Domain(models.Model):
+    """A host name that a company claims, with the token that proves it.
+
+    Once it is proven it leads to the company, and to no other; it is asked for its proof again at `due_at`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=253)  # in ASCII and small letters
+    token = models.CharField(max_length=64)  # public once it is published
+    added_by = models.CharField(max_length=100, blank=True)
+    verified_at = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True)  # while it is proven and cannot be asked
+    problem = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="one_claim_per_domain"),
+            models.UniqueConstraint(
+                fields=["name"], condition=models.Q(verified_at__isnull=False), name="one_owner_per_domain"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(verified_at__isnull=False), name="domain_due"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class UserManager(BaseUserManager["User"]):

@@ -1,18 +1,26 @@
-"""Origins of web pages as browsers send them: scheme, host and, unless it is the scheme's own, port."""
+"""Origins of web pages as browsers send them: scheme, host and, unless it is the scheme's own, port.
+
+In a list of sites `*.` before a host stands for its subdomains, however deep, and not for itself.
+"""
 
 import ipaddress
 import re
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 MAX_ORIGINS = 100
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _PORTS = {"http": 80, "https": 443}
-HINT = "write a domain such as https://shop.example"
+WILD = "*."
+HINT = "write a domain such as https://shop.example or *.shop.example"
 
 
 def clean_origin(text: str) -> str:
     """Reduce an address or a bare domain to its origin; raises ValueError with what to write instead."""
     given = text.strip()
+    before, wild, after = given.partition(WILD)
+    if wild and before in ("", "https://", "http://"):
+        return _clean_wildcard(before or "https://", after)
     try:
         parts = urlsplit(given if "://" in given else f"https://{given}")
         host, port = parts.hostname or "", parts.port
@@ -22,6 +30,36 @@ def clean_origin(text: str) -> str:
         raise ValueError(f"{_short(given)} is no domain; {HINT}.")
     shown = f"[{host}]" if ":" in host else _ascii(host)
     return f"{parts.scheme}://{shown}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
+
+
+def clean_host(text: str) -> str:
+    """Reduce a bare domain or an address to its host name; raises ValueError for what is none."""
+    host = urlsplit(clean_origin(text)).hostname or ""
+    if "." not in host or ":" in host or host.rpartition(".")[2].isdigit() or WILD in host:
+        raise ValueError(f"{_short(text.strip())} is no domain; write one such as help.shop.example.")
+    return host
+
+
+def allows_origin(origin: str, allowed: Collection[str]) -> bool:
+    """Tell whether one of the entries of a list names an origin, letter by letter or by its wildcard."""
+    sent = origin.lower()
+    if sent in allowed:
+        return True
+    scheme, separator, host = sent.partition("://")
+    return bool(separator) and any(
+        entry.partition(f"{scheme}://{WILD}")[0] == ""
+        and host.endswith(f".{entry.removeprefix(f'{scheme}://{WILD}')}")
+        for entry in allowed
+        if WILD in entry
+    )
+
+
+def _clean_wildcard(scheme: str, rest: str) -> str:
+    origin = clean_origin(f"{scheme}{rest}")
+    host = urlsplit(origin).hostname or ""
+    if "." not in host or ":" in host or host.rpartition(".")[2].isdigit() or WILD in host:
+        raise ValueError(f"{_short(f'{WILD}{rest}')} is no domain; {HINT}.")
+    return origin.replace("://", f"://{WILD}", 1)
 
 
 def clean_origins(lines: list[str]) -> list[str]:

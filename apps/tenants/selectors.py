@@ -22,7 +22,17 @@ from apps.tenants.contracts import (
     WidgetKeyView,
     WidgetStanding,
 )
-from apps.tenants.models import ApiKey, AuditEvent, Invitation, Membership, Tenant, User, WidgetKey
+from apps.tenants.models import (
+    ApiKey,
+    AuditEvent,
+    Domain,
+    Invitation,
+    Membership,
+    Tenant,
+    User,
+    WidgetKey,
+)
+from apps.tenants.origins import allows_origin as allows_origin
 from apps.tenants.permissions import ROLE_PERMISSIONS
 from apps.tenants.secrets import unseal
 
@@ -45,12 +55,12 @@ def get_tenant(*, slug: str | None = None, tenant_id: UUID | None = None) -> Ten
     remembered = _refs.get(wanted)
     if remembered and time.monotonic() - remembered[0] < MEMORY_S:
         return remembered[1]
-    rows = _ask("SELECT * FROM resolve_tenant(%s)", wanted) if "\x00" not in wanted else []
+    rows = ask_before_tenant("SELECT * FROM resolve_tenant(%s)", wanted) if "\x00" not in wanted else []
     if not rows:
         raise NotFoundError(f"There is no tenant {wanted!r}.")
     if len(_refs) >= MEMORY_SIZE:
         _refs.clear()
-    ref = _ref({**rows[0], "tenant_id": rows[0]["id"]})
+    ref = ref_of({**rows[0], "tenant_id": rows[0]["id"]})
     _refs[wanted] = (time.monotonic(), ref)
     return ref
 
@@ -65,7 +75,7 @@ def is_active(tenant: TenantRef) -> bool:
 
 def is_slug_taken(slug: str) -> bool:
     """Tell whether an address is, or ever was, a company's: a deleted one's leads nobody else."""
-    return bool(_ask("SELECT is_slug_taken(%s) AS taken", slug)[0]["taken"])
+    return bool(ask_before_tenant("SELECT is_slug_taken(%s) AS taken", slug)[0]["taken"])
 
 
 def require_active(tenant: TenantRef) -> None:
@@ -102,8 +112,8 @@ def list_active_tenants() -> list[TenantRef]:
 def list_memberships(*, user_id: UUID) -> list[MembershipView]:
     """Return the tenants that a user belongs to."""
     return [
-        MembershipView(_ref(row), row["tenant_name"], Role(row["role"]), row["requires_mfa"])
-        for row in _ask("SELECT * FROM resolve_memberships(%s)", user_id)
+        MembershipView(ref_of(row), row["tenant_name"], Role(row["role"]), row["requires_mfa"])
+        for row in ask_before_tenant("SELECT * FROM resolve_memberships(%s)", user_id)
     ]
 
 
@@ -114,10 +124,11 @@ def find_standing(*, user_id: UUID, tenant_id: UUID) -> Standing | None:
 
 def list_standings(asked: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Standing]:
     """Return where people stand by (user's id, tenant's id), of any tenants; the others stand nowhere."""
-    rows = _ask("SELECT * FROM resolve_standings(%s, %s)", [user for user, _ in asked], [t for _, t in asked])
+    users, tenants = [user for user, _ in asked], [tenant for _, tenant in asked]
+    rows = ask_before_tenant("SELECT * FROM resolve_standings(%s, %s)", users, tenants)
     return {
         (row["user_id"], row["tenant_id"]): Standing(
-            row["user_id"], _ref(row), row["membership_id"], Role(row["role"]), row["password_stamp"]
+            row["user_id"], ref_of(row), row["membership_id"], Role(row["role"]), row["password_stamp"]
         )
         for row in rows
     }
@@ -129,7 +140,7 @@ def list_widget_standings(keys: Collection[str]) -> dict[str, WidgetStanding]:
         row["key"]: WidgetStanding(
             tuple(_json(row["allowed_origins"])), row["secret_version"], row["previous_secret_signs"]
         )
-        for row in _ask("SELECT * FROM resolve_widget_standings(%s)", list(keys))
+        for row in ask_before_tenant("SELECT * FROM resolve_widget_standings(%s)", list(keys))
     }
 
 
@@ -151,7 +162,7 @@ def resolve_widget_key(key: str) -> WidgetKeyView | None:
     remembered = _widgets.get(key)
     if remembered and time.monotonic() - remembered[0] < WIDGET_MEMORY_S:
         return remembered[1]
-    rows = _ask("SELECT * FROM resolve_widget_key(%s)", key)
+    rows = ask_before_tenant("SELECT * FROM resolve_widget_key(%s)", key)
     if len(_widgets) >= MEMORY_SIZE:
         _widgets.clear()
     view = _resolved_widget(rows[0]) if rows else None
@@ -239,10 +250,11 @@ def get_widget_key(*, tenant: TenantRef) -> WidgetKeyView:
 
 
 def list_site_origins(*, tenant: TenantRef) -> list[str]:
-    """Return the addresses of the sites that the tenant's active widgets are allowed on."""
+    """Return the sites that the tenant's active widgets are allowed on, and its proven domains."""
     with in_tenant(tenant):
         rows = WidgetKey.objects.filter(is_active=True).values_list("allowed_origins", flat=True)
-        return [origin for origins in rows for origin in origins]
+        proven = Domain.objects.filter(verified_at__isnull=False).values_list("name", flat=True)
+        return [*(origin for origins in rows for origin in origins), *(f"https://{name}" for name in proven)]
 
 
 def view_widget_key(tenant: TenantRef, row: WidgetKey) -> WidgetKeyView:
@@ -287,7 +299,8 @@ def list_audit_events(*, tenant: TenantRef, limit: int = 100) -> list[AuditEvent
         return list(AuditEvent.objects.order_by("-occurred_at", "-id")[:limit])
 
 
-def _ref(row: dict[str, Any]) -> TenantRef:
+def ref_of(row: dict[str, Any]) -> TenantRef:
+    """Return what a resolver's row names."""
     is_suspended = row["status"] != Tenant.Status.ACTIVE
     is_closing = row["status"] == Tenant.Status.CLOSING
     return TenantRef(row["tenant_id"], row["slug"], row["schema_name"], is_suspended, is_closing)
@@ -296,7 +309,7 @@ def _ref(row: dict[str, Any]) -> TenantRef:
 def _resolved_widget(row: dict[str, Any]) -> WidgetKeyView:
     former = row["previous_secret"]
     return WidgetKeyView(
-        tenant=_ref(row),
+        tenant=ref_of(row),
         key=row["key"],
         allowed_origins=tuple(_json(row["allowed_origins"])),
         identity_secret=unseal(row["identity_secret"], row["tenant_id"]),
@@ -308,7 +321,8 @@ def _resolved_widget(row: dict[str, Any]) -> WidgetKeyView:
     )
 
 
-def _ask(sql: str, *arguments: Any) -> list[dict[str, Any]]:
+def ask_before_tenant(sql: str, *arguments: Any) -> list[dict[str, Any]]:
+    """Ask a resolver, which answers without a tenant's context."""
     with connections[APP].cursor() as cursor:
         cursor.execute(sql, arguments)
         names = [column.name for column in cursor.description]

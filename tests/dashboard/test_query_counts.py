@@ -98,6 +98,7 @@ QUERIES: dict[str, int] = {
     "app/runs/<uuid:run_id>/compensate/": 7,
     "app/settings/": 6,
     "app/settings/delete/": 7,
+    "app/settings/domains/": 6,
     "app/team/": 7,
     "app/try/": 6,
     "app/usage/": 14,

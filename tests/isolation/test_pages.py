@@ -23,6 +23,8 @@ from apps.routing.models import IntentExample, RouterModel, RouterTraining
 from apps.routing.services import create_intent
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, TenantRef
+from apps.tenants.domains.selectors import query_domains
+from apps.tenants.domains.services import MAX_DOMAINS, add_domain
 from apps.tenants.exporting.services import path_of
 from apps.tenants.members import invite_member
 from apps.tenants.models import Membership, TenantExport
@@ -67,6 +69,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
         invite_member(tenant=t, email="asked@x.example", role="viewer", actor="test")[0].id
     ),
     "app/api-keys": lambda t: create_api_key(tenant=t, name="theirs", scopes=["api:read"]).key_id,
+    "app/settings/domains": lambda t: make_domain(t),
     "app/exports": lambda t: make_archive(t),
     "app/channels/outgoing": lambda t: make_webhook_endpoint(t),
     "app/channels/outgoing/deliveries": lambda t: (
@@ -101,6 +104,15 @@ def add_member_of(tenant: TenantRef) -> object:
     email = member_of(tenant, Role.VIEWER)
     with in_tenant(tenant):
         return Membership.objects.get(user__email=email).id
+
+
+def make_domain(tenant: TenantRef) -> object:
+    """Make one, or return the newest of many: there is a limit."""
+    with in_tenant(tenant):
+        present = list(query_domains().order_by("-id").values_list("id", flat=True))
+    if len(present) >= MAX_DOMAINS:
+        return present[0]
+    return add_domain(tenant=tenant, name=f"{uuid.uuid4().hex[:8]}.theirs.example", actor="test").id
 
 
 def make_archive(tenant: TenantRef) -> object:

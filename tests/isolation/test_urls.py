@@ -16,6 +16,7 @@ from apps.orchestration.services import start_run
 from apps.routing.services import create_intent
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.domains.services import add_domain
 from apps.tenants.services import create_api_key
 from apps.webhooks import services as webhooks
 from apps.webhooks.selectors import query_endpoints
@@ -25,6 +26,7 @@ from tests.billing.invoices import make_invoice
 MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "invoices": make_invoice,
     "api-keys": lambda t: create_api_key(tenant=t, name="theirs", scopes=["api:read"]).key_id,
+    "domains": lambda t: add_domain(tenant=t, name="help.theirs.example", actor="test").id,
     "customers": lambda t: create_customer(tenant=t, name="Theirs").id,
     "orders": lambda t: (
         create_order(tenant=t, number="77", total_cents=100, currency="EUR", items=[], customer_id=None).id

@@ -7,6 +7,7 @@ from django.utils.cache import patch_vary_headers
 
 from apps.gateway import limits
 from apps.gateway.middleware import GetResponse
+from apps.tenants.selectors import allows_origin
 
 SHARED = ("/api/v1/", "/v1/")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]{1,255}")
@@ -39,7 +40,7 @@ class CorsMiddleware:
         response = self.get_response(request)
         patch_vary_headers(response, ["Origin"])
         tenant = getattr(request, "tenant", None)
-        if is_origin and tenant is not None and origin in limits.origins_of(tenant):
+        if is_origin and tenant is not None and allows_origin(origin, limits.origins_of(tenant)):
             response["Access-Control-Allow-Origin"] = origin
             response["Access-Control-Expose-Headers"] = TOLD
         return response

@@ -6,6 +6,7 @@ from apps.tenants.pages.api_keys import drop_key, list_keys, renew_key
 from apps.tenants.pages.audit import export_audit, list_audit
 from apps.tenants.pages.company import edit_profile, edit_settings, require_second_step
 from apps.tenants.pages.deletion import delete_company, keep_company
+from apps.tenants.pages.domains import check_domain, drop_domain, list_domains
 from apps.tenants.pages.exports import fetch_export, list_exports
 from apps.tenants.pages.switching import choose_tenant, leave_tenant
 from apps.tenants.pages.team import (
@@ -31,6 +32,9 @@ urlpatterns = [
     path("api-keys/<str:key_id>/revoke/", drop_key, name="revoke_api_key"),
     path("settings/", edit_settings, name="settings"),
     path("settings/second-step/", require_second_step, name="require_second_step"),
+    path("settings/domains/", list_domains, name="domains"),
+    path("settings/domains/<uuid:domain_id>/check/", check_domain, name="check_domain"),
+    path("settings/domains/<uuid:domain_id>/remove/", drop_domain, name="remove_domain"),
     path("settings/delete/", delete_company, name="delete_company"),
     path("settings/delete/cancel/", keep_company, name="keep_company"),
     path("profile/", edit_profile, name="profile"),
