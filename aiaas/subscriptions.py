@@ -10,7 +10,10 @@ IN_TRANSACTION: dict[str, list[str]] = {
         "apps.billing.handlers.on_tenant_provisioned",
         "apps.orchestration.handlers.on_tenant_provisioned",
     ],
+    "agent.document.accepted": ["apps.billing.handlers.on_document_accepted"],
     "agent.document.indexed": ["apps.billing.handlers.on_document_indexed"],
+    "agent.document.failed": ["apps.billing.handlers.on_document_dropped"],
+    "agent.document.deleted": ["apps.billing.handlers.on_document_dropped"],
     "agent.knowledge.searched": ["apps.billing.handlers.on_knowledge_searched"],
     "agent.message.received": [
         "apps.orchestration.handlers.on_message_received",

@@ -4,6 +4,7 @@ AMOUNTS = "kept: amounts that invoices are computed from; no words"
 RULES = {
     "billing.Subscription": "kept: the company's contract",
     "billing.QuotaEpoch": "kept: a number",
+    "billing.QuotaHold": "kept: an amount, until the work that it is for is done",
     "billing.UsageEvent": AMOUNTS,
     "billing.UsageBucket": AMOUNTS,
     "billing.BillingAccount": AMOUNTS,

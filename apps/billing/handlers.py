@@ -10,7 +10,13 @@ from uuid_utils.compat import uuid7
 from apps.billing.contracts import TRIAL, UsageKind
 from apps.billing.metrics import BILLING_USAGE
 from apps.billing.periods import bucket_start
-from apps.billing.services import record_usage, start_trial, subscribe_tenant
+from apps.billing.services import (
+    hold_quota,
+    record_usage,
+    release_quota,
+    start_trial,
+    subscribe_tenant,
+)
 from apps.billing.services.alerts import note_usage
 from apps.billing.sums import lock_usage
 from apps.events.contracts import DomainEvent, Envelope
@@ -50,12 +56,27 @@ def on_tenant_provisioned(event: TenantProvisioned) -> None:
         subscribe_tenant(tenant=tenant, plan_code=event.plan)
 
 
+def on_document_accepted(event: DomainEvent) -> None:
+    """Hold a document's place in the quota until it is findable or given up; raises QuotaSpent."""
+    tenant = current_tenant()
+    assert tenant is not None
+    hold_quota(tenant=tenant, kind=UsageKind.DOCUMENT, source_id=str(event.data()["document_id"]))
+
+
 def on_document_indexed(event: DomainEvent) -> None:
     """Meter a document's new version, in the transaction that made it findable."""
     tenant, fact = current_tenant(), event.data()
     assert tenant is not None
-    source = f"{fact['document_id']}:{fact['revision']}"
-    record_usage(tenant=tenant, kind=UsageKind.DOCUMENT, quantity=1, source_id=source)
+    document_id = str(fact["document_id"])
+    source = f"{document_id}:{fact['revision']}"
+    record_usage(tenant=tenant, kind=UsageKind.DOCUMENT, quantity=1, source_id=source, settles=document_id)
+
+
+def on_document_dropped(event: DomainEvent) -> None:
+    """Give back what was held for a document that could not be read or was deleted before it was."""
+    tenant = current_tenant()
+    assert tenant is not None
+    release_quota(tenant=tenant, kind=UsageKind.DOCUMENT, source_ids=[str(event.data()["document_id"])])
 
 
 def on_knowledge_searched(event: DomainEvent) -> None:

@@ -177,6 +177,19 @@ class QuotaEpoch(TenantModel):
         constraints = [models.UniqueConstraint(fields=["tenant_id", "kind"], name="one_quota_epoch")]
 
 
+class QuotaHold(TenantModel):
+    """Units of a hard quota for work that was accepted and is told of when it is done, or goes back."""
+
+    kind = models.CharField(max_length=40)
+    source_id = models.CharField(max_length=200)
+    units = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "kind", "source_id"], name="one_hold_per_source")
+        ]
+
+
 class BillingAccount(TenantModel):
     """How far a tenant is billed: its open period, the last cut-off and the last invoice's number."""
 

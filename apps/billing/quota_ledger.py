@@ -26,7 +26,7 @@ INSERT INTO billing_quotaepoch (id, kind, epoch, created_at)
 VALUES (%(id)s, %(kind)s, 1, statement_timestamp())
 ON CONFLICT (tenant_id, kind) DO UPDATE SET epoch = billing_quotaepoch.epoch + 1
 RETURNING epoch"""
-# The read model, and what was told but has not reached it yet.
+# The read model, what was told but has not reached it yet, and what is held for work under way.
 USED_SQL = """
 SELECT coalesce((
   SELECT sum(quantity) FROM billing_usagebucket
@@ -39,7 +39,7 @@ SELECT coalesce((
     AND (told.envelope ->> 'occurred_at')::timestamptz >= %(start)s
     AND (told.envelope ->> 'occurred_at')::timestamptz < %(end)s
     AND NOT EXISTS (SELECT 1 FROM billing_usageevent AS counted WHERE counted.id = told.id)
-), 0)"""
+), 0) + coalesce((SELECT sum(units) FROM billing_quotahold WHERE kind = %(kind)s), 0)"""
 
 
 def holds_epoch(tenant_id: UUID, kind: str, epoch: int) -> bool:

@@ -8,21 +8,18 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from apps.billing.contracts import QuotaState
-from apps.billing.selectors import get_plan, get_quota
+from apps.billing.selectors import get_plan
 from apps.gateway.rate_limit import RateLimiter
 from apps.resilience.memory import Memory
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import list_site_origins
 
 PLAN_MEMORY_S = 30.0
-QUOTA_MEMORY_S = 3.0
 ORIGINS_MEMORY_S = 1.0  # a site that is taken off the list, or a domain that lapses, is shut out at once
 VALKEY_TIMEOUT_S = 0.25
 
 
 PLAN_RATES: Memory[int] = Memory(PLAN_MEMORY_S)
-QUOTAS: Memory[QuotaState] = Memory(QUOTA_MEMORY_S)
 ORIGINS: Memory[frozenset[str]] = Memory(ORIGINS_MEMORY_S)
 
 
@@ -41,11 +38,6 @@ def limiter() -> RateLimiter:
 def requests_per_minute(tenant: TenantRef) -> int:
     """Return how often a tenant's plan lets it call."""
     return PLAN_RATES.get((str(tenant.id),), lambda: get_plan(tenant=tenant).requests_per_minute)
-
-
-def quota_of(tenant: TenantRef, kind: str) -> QuotaState:
-    """Return the state of one quota, at most some seconds old."""
-    return QUOTAS.get((str(tenant.id), kind), lambda: get_quota(tenant=tenant, kind=kind))
 
 
 def origins_of(tenant: TenantRef) -> frozenset[str]:

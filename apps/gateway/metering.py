@@ -5,7 +5,7 @@ import re
 METERED: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("POST", re.compile(r"/api/v1/conversations(/[^/]+/messages)?/?"), "message"),
     ("POST", re.compile(r"/v1/chat/completions"), "message"),
-    ("POST", re.compile(r"/api/v1/documents/?"), "document"),
+    ("POST", re.compile(r"/api/v1/documents(/[^/]+/reindex)?/?"), "document"),
     ("POST", re.compile(r"/api/v1/search/?"), "search"),
     ("POST", re.compile(r"/api/v1/runs(/[^/]+/(retry|replay))?/?"), "run"),
 )

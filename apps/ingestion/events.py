@@ -8,6 +8,24 @@ from apps.events.contracts import DomainEvent
 
 
 @dataclass(frozen=True, kw_only=True)
+class DocumentAccepted(DomainEvent):
+    """A document waits to be made findable, for the first time or anew."""
+
+    type: ClassVar[str] = "agent.document.accepted"
+
+    document_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentDeleted(DomainEvent):
+    """A document was deleted; nothing of it can be found any more."""
+
+    type: ClassVar[str] = "agent.document.deleted"
+
+    document_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
 class DocumentIndexed(DomainEvent):
     """A document, or a new version of it, can be found; `revision` counts the versions from 1."""
 

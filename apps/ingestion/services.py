@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from apps.events.services import publish
 from apps.ingestion.claims import Claim, LeaseLost, claim_document, due_documents
 from apps.ingestion.contracts import DocumentStatus, DocumentView, SearchHit, UploadedFile
-from apps.ingestion.events import KnowledgeSearched
+from apps.ingestion.events import DocumentAccepted, DocumentDeleted, KnowledgeSearched
 from apps.ingestion.fetching import fetch_page
 from apps.ingestion.indexing import build_index
 from apps.ingestion.intake import Intake, check_intake
@@ -43,7 +43,8 @@ def add_document(
 ) -> DocumentView:
     """Accept a document for processing; the very same one again is answered with the first.
 
-    Raises InvalidInput. After the commit a worker gets a hint; without one the sweep finds the document.
+    Raises InvalidInput, and QuotaExceeded where the plan includes no more. After the commit a worker gets a
+    hint; without one the sweep finds the document.
     """
     intake = check_intake(title=title, text=text, file=file, url=url)
     with in_tenant(tenant):
@@ -72,6 +73,7 @@ def _create(tenant: TenantRef, intake: Intake) -> Document:
     )
     if file:
         Original.objects.create(document=document, content=file.content)
+    publish(DocumentAccepted(tenant_id=tenant.id, document_id=document.id))
     _hint(tenant, document.id)
     return document
 
@@ -129,7 +131,7 @@ def sweep_due_documents(*, tenant: TenantRef, limit: int = 10) -> int:
 def reindex_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
     """Process a document again, an address from its site; its passages stay findable meanwhile.
 
-    Raises NotFoundError.
+    Raises NotFoundError, and QuotaExceeded where the plan includes no more.
     """
     with in_tenant(tenant):
         Document.objects.kept().filter(id=document_id).update(
@@ -145,6 +147,7 @@ def reindex_document(*, tenant: TenantRef, document_id: UUID) -> DocumentView:
         document = Document.objects.kept().filter(id=document_id).first()
         if document is None:
             raise NotFoundError("There is no such document.")
+        publish(DocumentAccepted(tenant_id=tenant.id, document_id=document_id))
         _hint(tenant, document_id)
         record_audit(
             tenant=tenant,
@@ -167,6 +170,7 @@ def delete_document(*, tenant: TenantRef, document_id: UUID) -> None:
         ):
             raise NotFoundError("There is no such document.")
         Chunk.objects.filter(document_id=document_id).delete()
+        publish(DocumentDeleted(tenant_id=tenant.id, document_id=document_id))
         title = Document.objects.values_list("title", flat=True).get(id=document_id)
         record_audit(tenant=tenant, action="document.deleted", target=str(document_id), data={"title": title})
 

@@ -4,6 +4,8 @@ from django.db import connection
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
+from apps.billing.contracts import UsageKind
+from apps.billing.services import release_quota
 from apps.orchestration.models import AgentRun
 from apps.tenants.contracts import Erased, Subject, TenantRef
 
@@ -22,4 +24,5 @@ def erase_traces(*, tenant: TenantRef, subject: Subject) -> Erased:
         cursor.execute("SELECT erase_run_events(%s)", [list(runs)])
         [events] = cursor.fetchone()
     total = AgentRun.objects.filter(id__in=runs).delete()[0]
+    release_quota(tenant=tenant, kind=UsageKind.RUN, source_ids=runs)  # those that were under way
     return Erased({"orchestration.AgentRun": total, "orchestration.RunEvent": events}, run_ids=runs)

@@ -15,6 +15,8 @@ from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 from uuid_utils.compat import uuid7
 
+from apps.billing.contracts import UsageKind
+from apps.billing.services import hold_quota
 from apps.events.services import publish
 from apps.orchestration import events, selectors
 from apps.orchestration.adapters.fan_out import FanOut
@@ -82,7 +84,8 @@ def start_run(
     """Create a run of the published version, in the caller's transaction if there is one.
 
     With `claim_inline` this process holds the run's lease from its birth and has to execute it;
-    else a worker is told after the commit. Raises NotFoundError, InvalidInput, NotAllowed.
+    else a worker is told after the commit. Raises NotFoundError, InvalidInput, NotAllowed, and QuotaSpent
+    unless it answers a message, which has spent a quota of its own.
     """
     require_active(tenant)
     with in_tenant(tenant):
@@ -96,6 +99,8 @@ def start_run(
             message_id=message_id,
             claim_inline=claim_inline,
         )
+        if message_id is None:
+            hold_quota(tenant=tenant, kind=UsageKind.RUN, source_id=run.id)
         return selectors.get_run(tenant=tenant, run_id=run.id)
 
 

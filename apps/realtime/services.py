@@ -117,6 +117,13 @@ def store_message(*, standing: Standing, text: str, client_message_id: str) -> R
                 client_message_id=client_message_id,
             )
     except QuotaSpent as exc:  # its words are for the company, not for its customers
+        known = conversations.find_received(
+            tenant=standing.visitor.tenant,
+            conversation_id=standing.conversation_id,
+            client_message_id=client_message_id,
+        )
+        if known is not None:  # it was stored, and its confirmation was lost on the way
+            return known
         raise QuotaExceeded("This chat cannot take more messages at the moment; try again later.") from exc
 
 

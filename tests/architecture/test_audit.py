@@ -45,6 +45,8 @@ NO_PRIVILEGED_ACTS = {
         analytics.tables: read_agents read_groups
         billing.services.alerts: check_quotas mail_quota_alerts note_usage
         billing.services.checks: check_draft
+        billing.services.quotas: hold_quota release_quota settle_quota
+        billing.services.usage: record_usage record_usages
         billing.services.invoices: finalise_invoices
         billing.services.trials: follow_trial
         billing.selectors.invoices: get_draft list_changed_invoices rate_again

@@ -24,7 +24,6 @@ def told(tenant, kind) -> list[dict]:
 def _fresh_limits(valkey):
     limits.limiter.cache_clear()
     limits.PLAN_RATES.forget()
-    limits.QUOTAS.forget()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from apps.tenants.services import create_api_key
 def _fresh_limits(valkey):
     limits.limiter.cache_clear()
     limits.PLAN_RATES.forget()
-    limits.QUOTAS.forget()
 
 
 def key_client(tenant, *scopes, **options) -> Client:

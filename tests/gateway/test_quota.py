@@ -72,6 +72,7 @@ def test_a_quota_is_asked_for_once_in_a_while(acme, plan, django_assert_num_quer
         ("GET", "/api/v1/conversations/01935c1e/messages", None),
         ("POST", "/v1/chat/completions", "message"),
         ("POST", "/api/v1/documents", "document"),
+        ("POST", "/api/v1/documents/01935c1e/reindex", "document"),
         ("POST", "/api/v1/search", "search"),
     ],
 )

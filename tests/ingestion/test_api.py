@@ -20,7 +20,6 @@ def client_of(tenant: TenantRef, *scopes: str) -> Client:
 def api(acme: TenantRef, valkey: object) -> Client:
     limits.limiter.cache_clear()
     limits.PLAN_RATES.forget()
-    limits.QUOTAS.forget()
     return client_of(acme)
 
 

@@ -26,8 +26,10 @@ TEXT = "# Returns\nSend it back within 30 days.\n## Fee\nThe fee is 4 euros."
 
 
 def events(tenant: TenantRef) -> list[tuple[str, dict]]:
+    """Return what processing has told."""
     with in_tenant(tenant):
-        rows = OutboxEvent.objects.filter(type__startswith="agent.document").order_by("position")
+        told = ["agent.document.indexed", "agent.document.failed"]
+        rows = OutboxEvent.objects.filter(type__in=told).order_by("position")
         return [(row.type, row.envelope["data"]) for row in rows]
 
 

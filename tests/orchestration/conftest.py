@@ -76,4 +76,3 @@ def fresh_limits(valkey: object) -> None:
     """Remember nothing of plans, quotas and buckets."""
     limits.limiter.cache_clear()
     limits.PLAN_RATES.forget()
-    limits.QUOTAS.forget()

@@ -19,7 +19,6 @@ def client_of(tenant, *scopes: str) -> Client:
 def _fresh_limits(valkey):
     limits.limiter.cache_clear()
     limits.PLAN_RATES.forget()
-    limits.QUOTAS.forget()
 
 
 @pytest.fixture

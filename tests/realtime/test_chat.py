@@ -108,6 +108,24 @@ async def test_a_tenant_without_quota_takes_no_messages(browse, monkeypatch):
     assert (error["code"], error["client_message_id"]) == ("quota_spent", "m1")
 
 
+async def test_a_stored_message_that_is_sent_again_is_confirmed_though_the_quota_is_spent(
+    browse, monkeypatch
+):
+    browser = await browse()
+    await browser.hello()
+    await browser.send("message", client_message_id="m1", text="Hi")
+    first = await browser.hear("ack")
+
+    def refuse(**usage):
+        raise QuotaSpent(QuotaState("message", 5, 5, timezone.now(), is_hard=True))
+
+    monkeypatch.setattr(services, "reserving", refuse)
+    await browser.send("message", client_message_id="m1", text="Hi")
+    assert await browser.hear("ack") == first
+    await browser.send("message", client_message_id="m2", text="More")
+    assert (await browser.hear("error"))["code"] == "quota_spent"
+
+
 async def test_a_lost_hint_is_made_good_by_the_heartbeat(browse, acme, monkeypatch):
     monkeypatch.setattr(session, "HEARTBEAT_S", 0.2)
     browser = await browse()

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.usefixtures("_fresh_limits")
 def _fresh_limits(valkey: object) -> None:
     limits.limiter.cache_clear()
     limits.PLAN_RATES.forget()
-    limits.QUOTAS.forget()
 
 
 def client_of(tenant: TenantRef, *scopes: str) -> Client:

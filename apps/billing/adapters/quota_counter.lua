@@ -58,6 +58,12 @@ if act == 'load' then
   return {'loaded', epoch, 0}
 end
 
+if act == 'add' then -- used without a reservation
+  local epoch, _, of_server = figures()
+  if epoch and of_server == server then redis.call('HINCRBY', key, 'used', tonumber(ARGV[2])) end
+  return {'added', 0, 0}
+end
+
 if act == 'forget' then -- a counter of an earlier epoch
   local known = tonumber(redis.call('HGET', key, 'epoch') or '')
   if known and known < tonumber(ARGV[2]) then redis.call('DEL', key) end

@@ -55,6 +55,10 @@ class QuotaCounter:
         begins, ends = int(period.start.timestamp()), int(period.end.timestamp())
         return self._run(key, "load", epoch, begins, used, ends + 86_400)
 
+    def add(self, key: str, *, units: int) -> None:
+        """Count what was used without a reservation; a count that runs at this moment may count it twice."""
+        self._run(key, "add", units)
+
     def forget(self, key: str, *, before_epoch: int) -> None:
         """Drop a counter that was overtaken."""
         self._run(key, "forget", before_epoch)

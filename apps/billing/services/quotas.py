@@ -1,10 +1,13 @@
 """Hold hard quotas: reserve units at the door, use them in the transaction that tells of their use.
 
+Documents and runs are told of when they are done, minutes after they were accepted: the transaction that
+accepts one uses the units for a hold, a row that the telling replaces and a failure gives back.
+
 Where there is no reservation, or it does not hold any more, PostgreSQL counts: slower, as exact.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -18,13 +21,16 @@ from apps.billing import quota_ledger
 from apps.billing.adapters.quota_counter import Reply, quota_counter
 from apps.billing.contracts import Period, QuotaSpent, QuotaState, UsageKind
 from apps.billing.metrics import QUOTA_REBUILDS
+from apps.billing.models import QuotaHold
 from apps.billing.selectors.usage import get_subscription
 from apps.resilience.memory import Memory
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
-# What is told in the transaction that does it; the rest is told afterwards, when it cannot be refused.
-HELD = frozenset({UsageKind.MESSAGE, UsageKind.SEARCH})
+# Held from their acceptance on. Of tokens nobody knows before how many it will be.
+DEFERRED = frozenset({UsageKind.DOCUMENT, UsageKind.RUN})
+HELD = DEFERRED | {UsageKind.MESSAGE, UsageKind.SEARCH}
+EVERY_EPOCH = 1 << 52
 TERMS_MEMORY_S = 30.0
 REFUSAL_MEMORY_S = 3.0
 WAIT_FOR_REBUILD_S, POLL_S = 2.0, 0.02
@@ -102,6 +108,39 @@ def use_quota(*, tenant: TenantRef, kind: str, units: int) -> None:
         _use_counted(tenant, kind, units)
 
 
+def hold_quota(*, tenant: TenantRef, kind: str, source_id: str | UUID, units: int = 1) -> None:
+    """Hold units for work that is accepted in the caller's transaction; the same work again holds no more.
+
+    Ended by `record_usage(settles=source_id)` or `release_quota`. Raises QuotaSpent, which must undo the
+    transaction.
+    """
+    if _terms_of(tenant).hard_limit(kind) is None:
+        return
+    with in_tenant(tenant):
+        named = {"kind": str(kind), "source_id": str(source_id)}
+        _, is_new = QuotaHold.objects.get_or_create(**named, defaults={"units": units})
+        if is_new:
+            use_quota(tenant=tenant, kind=kind, units=units)
+
+
+def release_quota(*, tenant: TenantRef, kind: str, source_ids: Iterable[str | UUID]) -> None:
+    """Give back what is held for work that came to nothing; where nothing is held, change nothing."""
+    with in_tenant(tenant):
+        if _end_holds(kind, source_ids):
+            _have_counted_anew(tenant, kind)
+
+
+def settle_quota(
+    *, tenant: TenantRef, kind: str, units: int, source_id: str | UUID | None, is_new: bool
+) -> None:
+    """End a hold in the transaction that tells of its use; what was done without one can only be counted."""
+    is_held = source_id is not None and _end_holds(kind, [source_id])
+    if is_held and not is_new:  # told before
+        _have_counted_anew(tenant, kind)
+    elif is_new and not is_held:
+        transaction.on_commit(lambda: _count_unheld(tenant, kind, units), robust=True)
+
+
 def forget_quotas() -> None:
     """Read every plan anew, for tests and after a plan was changed in this process."""
     _terms.forget()
@@ -120,6 +159,8 @@ def _reserve(tenant: TenantRef, kind: str, units: int) -> Reservation | None:
         return replace(reservation, epoch=reply.epoch)
     if time.monotonic() - terms.read_at > REFUSAL_MEMORY_S:  # it may have a larger plan meanwhile
         forget_quotas()
+        if kind in DEFERRED:  # it knows of what was done without a hold, but not surely of all
+            quota_counter().forget(reservation.key, before_epoch=EVERY_EPOCH)
         return _reserve(tenant, kind, units)
     raise QuotaSpent(_state(kind, reply.units, limit, terms.period))
 
@@ -171,6 +212,21 @@ def _use_counted(tenant: TenantRef, kind: str, units: int) -> None:
     if limit is not None and used > limit:
         raise QuotaSpent(_state(kind, used - units, limit, terms.period))
     transaction.on_commit(lambda: quota_counter().forget(_key(tenant, kind), before_epoch=epoch))
+
+
+def _count_unheld(tenant: TenantRef, kind: str, units: int) -> None:
+    if _terms_of(tenant).hard_limit(kind) is not None:
+        quota_counter().add(_key(tenant, kind), units=units)
+
+
+def _end_holds(kind: str, source_ids: Iterable[str | UUID]) -> bool:
+    held = QuotaHold.objects.filter(kind=str(kind), source_id__in=[str(each) for each in source_ids])
+    return bool(held.delete()[0])
+
+
+def _have_counted_anew(tenant: TenantRef, kind: str) -> None:
+    key = _key(tenant, str(kind))
+    transaction.on_commit(lambda: quota_counter().forget(key, before_epoch=EVERY_EPOCH))
 
 
 def _settle(reservation: Reservation, *, was_used: bool) -> None:

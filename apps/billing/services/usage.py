@@ -6,7 +6,7 @@ from uuid import UUID
 
 from apps.billing.contracts import UsageKind
 from apps.billing.events import UsageRecorded
-from apps.billing.services.quotas import use_quota
+from apps.billing.services.quotas import DEFERRED, settle_quota, use_quota
 from apps.events.services import publish
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -21,10 +21,12 @@ def record_usage(
     run_id: UUID | None = None,
     conversation_id: UUID | None = None,
     data: dict[str, Any] | None = None,
+    settles: str | UUID | None = None,
 ) -> None:
     """Tell that a tenant used something, in the caller's transaction.
 
     (kind, source_id) name the fact: told again, it counts once. Nothing is told for a quantity of 0.
+    `settles` names what `hold_quota` held for it.
     Raises ValueError for an unknown kind or a negative quantity.
     """
     record_usages(
@@ -34,6 +36,7 @@ def record_usage(
         run_id=run_id,
         conversation_id=conversation_id,
         data=data,
+        settles=settles,
     )
 
 
@@ -45,6 +48,7 @@ def record_usages(
     run_id: UUID | None = None,
     conversation_id: UUID | None = None,
     data: dict[str, Any] | None = None,
+    settles: str | UUID | None = None,
 ) -> None:
     """Tell several kinds of usage of one source at once, by the rules of `record_usage`.
 
@@ -68,5 +72,8 @@ def record_usages(
     with in_tenant(tenant):
         told = publish(*events)
         for event in events:
-            if event.event_id() in told:
-                use_quota(tenant=tenant, kind=event.kind, units=event.quantity)
+            is_new, kind, units = event.event_id() in told, event.kind, event.quantity
+            if kind in DEFERRED:
+                settle_quota(tenant=tenant, kind=kind, units=units, source_id=settles, is_new=is_new)
+            elif is_new:
+                use_quota(tenant=tenant, kind=kind, units=units)

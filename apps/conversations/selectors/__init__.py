@@ -11,6 +11,7 @@ from apps.conversations.selectors.inbox import (
 from apps.conversations.selectors.of_customer import list_notes_about, list_of_customer
 from apps.conversations.selectors.people import name_people
 from apps.conversations.selectors.reading import (
+    find_received,
     find_reply,
     get_conversation,
     get_escalation,
@@ -26,6 +27,7 @@ from apps.conversations.selectors.transcripts import list_newer_entries, read_tr
 __all__ = [
     "count_confidence",
     "count_queue",
+    "find_received",
     "find_reply",
     "get_canned_reply",
     "get_conversation",

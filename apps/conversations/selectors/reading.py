@@ -8,6 +8,7 @@ from apps.conversations.contracts import (
     ConversationView,
     EscalationView,
     MessageView,
+    ReceivedMessage,
 )
 from apps.conversations.models import Channel, Conversation, Escalation, Message
 from apps.resilience.errors import NotFoundError
@@ -53,6 +54,16 @@ def get_message(*, tenant: TenantRef, message_id: UUID) -> MessageView:
     if message is None:
         raise NotFoundError("There is no such message.")
     return message.view()
+
+
+def find_received(
+    *, tenant: TenantRef, conversation_id: UUID, client_message_id: str
+) -> ReceivedMessage | None:
+    """Return the message that was stored under its sender's id, if any."""
+    with in_tenant(tenant):
+        sent = Message.objects.filter(conversation_id=conversation_id, client_message_id=client_message_id)
+        known = sent.first()
+    return ReceivedMessage(message=known.view(), run_id=known.run_id, is_new=False) if known else None
 
 
 def find_reply(*, tenant: TenantRef, message: MessageView) -> MessageView | None:

@@ -4,19 +4,14 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.billing.contracts import QuotaSpent
 from apps.billing.services import reserving
-from apps.gateway import limits
 from apps.gateway.metering import metered_kind
 from apps.gateway.metrics import QUOTA_REFUSED
 from apps.gateway.middleware import GetResponse
 from apps.gateway.problems import problem_of, respond
-from apps.tenants.contracts import TenantRef
 
 
 class QuotaMiddleware:
-    """Reserve what a metered request will use, or answer 402.
-
-    What is used later (documents, runs) is looked up, and refused once it is spent.
-    """
+    """Reserve what a metered request will use, or answer 402."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -29,7 +24,6 @@ class QuotaMiddleware:
         if kind is None:
             return self.get_response(request)
         try:
-            _refuse_spent(tenant, kind)
             with reserving(tenant=tenant, kind=kind):
                 return self.get_response(request)
         except QuotaSpent as exc:
@@ -37,10 +31,3 @@ class QuotaMiddleware:
             problem = problem_of(exc)
             assert problem is not None
             return respond(request, problem)
-
-
-def _refuse_spent(tenant: TenantRef, kind: str) -> None:
-    if kind in ("document", "run"):
-        quota = limits.quota_of(tenant, kind)
-        if quota.is_spent:
-            raise QuotaSpent(quota)

@@ -72,6 +72,7 @@ def _record_usage(journal: Journal, receipt: Receipt) -> None:
         run_id=run.id,
         conversation_id=run.conversation_id,
         data={"workflow": run.workflow_name, "model": receipt.data["model"]},
+        settles=run.id if run.message_id is None else None,
     )
 
 

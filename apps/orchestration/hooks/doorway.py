@@ -15,6 +15,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from apps.billing.contracts import UsageKind
+from apps.billing.services import hold_quota
 from apps.conversations.contracts import ChannelKind, StartedConversation
 from apps.conversations.services import start_conversation
 from apps.orchestration.definitions.contracts import WorkflowDefinition
@@ -227,6 +229,7 @@ def _start(tenant: TenantRef, definition: WorkflowDefinition, payload: dict[str,
     else:
         given = payloads.read_input(definition, payload)
         run_id = create_run(tenant=tenant, definition=definition, input=given).id
+        hold_quota(tenant=tenant, kind=UsageKind.RUN, source_id=run_id)
     return {
         "id": str(run_id),
         "workflow": definition.name,
