@@ -8,10 +8,13 @@ from django.urls import path
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
+from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.gateway.pagination import CursorPages
 from apps.gateway.problems import LoginRefused
 from apps.gateway.tokens import BadToken, TokenPair, issue_tokens, renew_tokens, revoke_tokens
 from apps.tenants import selectors, services
@@ -88,12 +91,6 @@ class ApiKeySerializer(serializers.Serializer[Any]):
     last_used_at = serializers.DateTimeField(allow_null=True, help_text="to the minute")
     expires_at = serializers.DateTimeField(allow_null=True)
     revoked_at = serializers.DateTimeField(allow_null=True)
-
-
-class ApiKeysSerializer(serializers.Serializer[Any]):
-    results = ApiKeySerializer(many=True)
-    next = serializers.URLField(allow_null=True, default=None, help_text="always null: all keys are listed")
-    previous = serializers.URLField(allow_null=True, default=None)
 
 
 class RateLimitsSerializer(serializers.Serializer[Any]):
@@ -220,20 +217,31 @@ class MeView(APIView):
         return Response(MeSerializer(answer).data)
 
 
-class ApiKeysView(APIView):
+class ApiKeyPages(CursorPages):
+    """Newest first; a key's id says nothing of its age."""
+
+    ordering = ("-created_at", "-key_id")  # type: ignore[assignment]
+
+
+class ApiKeysView(GenericAPIView[Any]):
     """The tenant's API keys.
 
     A new key may do no more, no more often and for no longer than the key or member that makes it.
     """
 
     required_scopes = {"GET": "read:api_keys", "POST": "write:api_keys"}
+    serializer_class = ApiKeySerializer
+    pagination_class: type[CursorPagination] = ApiKeyPages
 
     @extend_schema(
-        operation_id="api_keys_list", summary="List API keys", responses=ApiKeysSerializer, tags=["identity"]
+        operation_id="api_keys_list",
+        summary="List API keys, newest first",
+        responses=ApiKeySerializer(many=True),
+        tags=["identity"],
     )
     def get(self, request: TenantRequest) -> Response:
-        keys = selectors.list_api_keys(tenant=request.tenant)
-        return Response(ApiKeysSerializer({"results": keys}).data)
+        keys = self.paginate_queryset(selectors.query_api_keys()) or []
+        return self.get_paginated_response(ApiKeySerializer(keys, many=True).data)
 
     @extend_schema(
         operation_id="api_keys_create",

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.tenants.company import MAX_NAME, MAX_SILENCE_HOURS
 from apps.tenants.contracts import Role
-from apps.tenants.permissions import TABLE
+from apps.tenants.permissions import TABLE, expand_scopes
 from apps.tenants.selectors import list_time_zones
 
 ROLES = [
@@ -126,6 +126,8 @@ MAX_KEY_DAYS = 5 * 365
 
 
 class ApiKeyForm(forms.Form):
+    """A new key; of its maker's `held` permissions only those are offered that they can hand on."""
+
     name = forms.CharField(max_length=100, help_text="Who or what uses it, such as: nightly order import.")
     scopes = forms.MultipleChoiceField(
         label="What it may do",
@@ -146,6 +148,15 @@ class ApiKeyForm(forms.Form):
         widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
         help_text="It works until the end of this day in UTC; without a day, until it is revoked.",
     )
+
+    def __init__(self, *args: Any, held: frozenset[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offered = [
+            (title, [scope for scope in scopes if expand_scopes([scope[0]]) <= held])
+            for title, scopes in SCOPES
+        ]
+        # What is not offered stays a choice: whoever sends it is told why they cannot give it.
+        self.fields["scopes"].widget.choices = [group for group in offered if group[1]]
 
     def clean_expires_on(self) -> dt.date | None:
         day: dt.date | None = self.cleaned_data["expires_on"]

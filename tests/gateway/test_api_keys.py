@@ -145,6 +145,22 @@ def test_a_key_that_was_never_used_or_only_guessed_at_says_so(api, acme):
     assert listed[key.key_id]["made_by"] == "platform"
 
 
+def test_keys_are_listed_page_by_page_newest_first(acme, globex):
+    for number in range(5):
+        services.create_api_key(tenant=acme, name=f"k{number}", scopes=["read:usage"], rate_limits={})
+    services.create_api_key(tenant=globex, name="theirs", scopes=["read:usage"])
+    api, names, url = key_client(acme), [], f"{URL}?page_size=2"
+    while url:
+        page = api.get(url).json()
+        assert len(page["results"]) <= 2
+        names += [key["name"] for key in page["results"]]
+        url = page["next"]
+    assert names[-5:] == [f"k{number}" for number in range(4, -1, -1)]
+    assert len(names) == len(set(names)) == 6, "with the caller's own"
+    assert set(page["results"][0]) >= {"last_used_at", "expires_at", "rate_limits", "made_by"}
+    assert api.get(f"{URL}?cursor=nonsense").status_code == 400
+
+
 def test_a_use_is_written_by_itself(live_db, acme, monkeypatch):
     monkeypatch.setattr(key_uses, "WRITTEN_AFTER_S", 0.05)
     key = services.create_api_key(tenant=acme, name="x", scopes=["read:usage"])

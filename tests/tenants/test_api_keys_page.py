@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.tenants import credentials, key_uses
 from apps.tenants.contracts import Role, TenantRef
+from apps.tenants.permissions import expand_scopes
 from apps.tenants.selectors import list_api_keys, list_audit_events
 from apps.tenants.services import authenticate_api_key, create_api_key
 from tests.pages import log_in
@@ -159,3 +160,16 @@ def test_the_page_asks_as_little_for_fifty_keys_as_for_one(acme: TenantRef, djan
     assert len(page.context["rows"]) == 50
     following = client.get(URL, {"cursor": page.context["page"].next_cursor})
     assert len(following.context["rows"]) == 5
+
+
+def test_only_what_its_maker_holds_is_offered(acme: TenantRef):
+    def offered(role: Role) -> set[str]:
+        return set(re.findall(r'name="scopes" value="([^"]+)"', log_in(acme, role).get(URL).content.decode()))
+
+    owner, admin = offered(Role.OWNER), offered(Role.ADMIN)
+    assert owner >= {"api:read", "api:write", "read:orders", "write:company"}
+    assert admin == owner & expand_scopes(admin) | {"api:read", "api:write"}
+    assert "write:company" not in admin
+    refused = log_in(acme, Role.ADMIN).post(URL, {"name": "x", "scopes": ["write:company"]})
+    assert refused.status_code == 422
+    assert "You do not hold write:company yourself." in refused.content.decode()

@@ -25,7 +25,8 @@ READ, WRITE = "read:api_keys", "write:api_keys"
 @member_page(read=READ, write=WRITE, needs_verified=True)
 def list_keys(request: MemberRequest) -> HttpResponse:
     """Show the keys, and make a new one."""
-    form = ApiKeyForm(request.POST if request.method == "POST" else None)
+    given = request.POST if request.method == "POST" else None
+    form = ApiKeyForm(given, held=request.principal.permissions)
     if request.method == "POST" and form.is_valid() and _create(request, form):
         notify(request, "The key is made. Copy its token now: it is shown this once.")
         return redirect("api_keys")
