@@ -32,6 +32,7 @@ from apps.tenants.deletion import services as deletions
 from apps.tenants.deletion.carrying_out import carry_out_deletion
 from apps.tenants.domains.selectors import list_due_domains
 from apps.tenants.domains.services import verify_domain
+from apps.tenants.drift_report import make_report
 from apps.tenants.erasing import services as erasing
 from apps.tenants.exporting import services as exports
 from apps.tenants.selectors import get_tenant, list_active_tenants
@@ -211,6 +212,12 @@ def _for_each(tenant_ids: list[UUID], act: Callable[..., object]) -> None:
             act(tenant=get_tenant(tenant_id=tenant_id))
         except Exception:
             log.exception("job_failed_for_tenant", tenant_id=str(tenant_id), job=act.__name__)
+
+
+@shared_task(name="workers.tasks.report_drift")
+def report_drift() -> None:
+    """Compare every tenant's schema with what this release makes, because the staff has asked."""
+    make_report()
 
 
 @shared_task(name="workers.tasks.rotate_signing_key")

@@ -19,6 +19,7 @@ from apps.events.models import DeadLetter
 from apps.gateway.health import failing_checks
 from apps.orchestration.models import AgentRun
 from apps.tenants.context import PLATFORM
+from apps.tenants.drift_report import DriftReport, read_report
 from apps.tenants.models import Tenant
 
 LAG_LIMIT_S = 30.0
@@ -54,8 +55,9 @@ def describe_platform() -> dict[str, Any]:
         *_stuck(),
         *_unmade_companies(),
         *_late_invoices(),
+        *_drifted(drift := read_report()),
     ]
-    return {"matters": matters, "figures": figures, "processes": processes}
+    return {"matters": matters, "figures": figures, "processes": processes, "drift": drift}
 
 
 def _broken_servers() -> list[Matter]:
@@ -115,6 +117,12 @@ def _late_invoices() -> list[Matter]:
     total = _count(closing)
     url = reverse("admin:billing_invoice_changelist") + "?status__exact=closing"
     return [Matter(f"{total} invoices are not finished.", url)] if total else []
+
+
+def _drifted(report: DriftReport | None) -> list[Matter]:
+    if report is None or not report.drifted:
+        return []
+    return [Matter(f"{report.drifted} of {report.tenants} tenants' schemas differ from this release.")]
 
 
 def _dead_letters() -> int:

@@ -11,6 +11,7 @@ from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import path
 from django.utils.decorators import method_decorator
 from unfold import decorators
 from unfold.admin import ModelAdmin
@@ -79,6 +80,12 @@ class StaffSite(UnfoldAdminSite):
             return response
 
         return enter
+
+    def get_urls(self) -> list[Any]:
+        from aiaas.staff.drift import compare_schemas
+
+        own = [path("compare-schemas/", self.admin_view(compare_schemas), name="compare_schemas")]
+        return [*own, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         from aiaas.staff.attention import describe_platform

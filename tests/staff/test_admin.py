@@ -6,6 +6,7 @@ import uuid
 import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -23,6 +24,7 @@ from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import get_tenant, list_audit_events
 from apps.tenants.services import create_api_key
 from tests.pages import log_in
+from workers import tasks
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 pytestmark = pytest.mark.usefixtures("valkey")
@@ -190,6 +192,35 @@ def test_missing_processes_are_named(live_db):
     page = client.get("/admin/").content.decode()
     assert "sign of life." not in page
     assert page.count(">background<") == 1
+
+
+def test_schemas_that_differ_are_shown_as_they_were_found_last(live_db, acme: TenantRef, monkeypatch):
+    client, url = staff(live_db), reverse("admin:compare_schemas")
+    assert "were not compared" in client.get("/admin/").content.decode()
+    sent = []
+    monkeypatch.setattr("celery.current_app.send_task", lambda name, **_: sent.append(name))
+    assert client.get(url).status_code == 405
+    assert client.post(url).status_code == 302
+    assert sent == ["workers.tasks.report_drift"]
+    tasks.report_drift()
+    page = client.get("/admin/").content.decode()
+    assert "2 tenants, none differs" in page
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("ALTER TABLE t_acme.crm_customer ADD COLUMN odd int")
+    assert "none differs" in client.get("/admin/").content.decode(), "a look costs no comparison"
+    tasks.report_drift()
+    page = client.get("/admin/").content.decode()
+    assert "1 of 2 tenants" in page
+    assert "acme: column crm_customer.odd is not expected" in page
+
+
+def test_who_may_not_change_companies_has_no_schemas_compared(live_db, acme: TenantRef):
+    user = get_user_model().objects.create(email="new@platform.example", is_staff=True)
+    client = Client()
+    client.force_login(user, backend=BACKEND)
+    assert "Compare now" not in client.get("/admin/").content.decode()
+    assert client.post(reverse("admin:compare_schemas")).status_code == 403
+    assert log_in(acme).post(reverse("admin:compare_schemas")).status_code == 302
 
 
 @pytest.mark.parametrize("object_id", ["nonsense", "00000000-0000-0000-0000-000000000000"])

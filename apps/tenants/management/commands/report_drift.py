@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.tenants.drift import compare_schemas
+from apps.tenants.drift_report import keep_report
 from apps.tenants.management.commands.migrate_schemas import find_tenant, jobs
 from apps.tenants.selectors import list_all_tenants
 
@@ -29,14 +30,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenants = [find_tenant(slug) for slug in options["tenant"]] or list_all_tenants()
-        drifted = 0
+        drifted, seen = 0, []
         for comparison in compare_schemas(tenants=tenants, jobs=options["jobs"]):
+            seen.append(comparison)
             differences = comparison.differences
             drifted += bool(differences)
             for difference in differences[:SHOWN]:
                 self.stdout.write(f"{comparison.tenant.slug}: {difference}")
             if len(differences) > SHOWN:
                 self.stdout.write(f"{comparison.tenant.slug}: and {len(differences) - SHOWN} more")
+        if not options["tenant"]:
+            keep_report(seen)  # the staff's start page shows it
         if drifted:
             raise CommandError(f"{drifted} of {len(tenants)} tenants differ from this release.")
         self.stdout.write(f"{len(tenants)} tenants, no drift")
