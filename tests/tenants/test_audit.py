@@ -193,7 +193,19 @@ def test_the_page_filters_and_tells_before_and_after(acme: TenantRef):
     assert "other.act</a>" not in page
     assert '<option value="other.act">' in page
     assert client.get("/app/audit/", {"since": "9999-12-31", "until": "9999-12-31"}).status_code == 422
-    assert describe_change({"before": 1, "after": 2, "why": "x"}) == [("", 1, 2), ("why", None, "x")]
+    assert describe_change({"before": 1, "after": 2, "why": "x"}) == [("", "1", "2"), ("why", None, "x")]
+    said = {
+        "scopes": ["read:a", "write:a"],
+        "limits": {},
+        "is_on": False,
+        "at": {"from": "9:00", "days": [1, 2]},
+    }
+    assert [after for _, _, after in describe_change(said)] == [
+        "read:a, write:a",
+        "nothing",
+        "no",
+        "from: 9:00; days: 1, 2",
+    ]
 
 
 @pytest.mark.parametrize("door", ["/app/audit/export/?as=", "/api/v1/audit-events/export?format="])

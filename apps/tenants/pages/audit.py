@@ -58,8 +58,25 @@ def send_lines(name: str, rows: Iterator[dict[str, Any]]) -> StreamingHttpRespon
     return StreamingHttpResponse(lines, content_type=NDJSON, headers=headers)
 
 
-def describe_change(data: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return (name, before, after) of what changed, and (name, None, value) of what else an act says."""
+def describe_change(data: dict[str, Any]) -> list[tuple[str, str | None, str]]:
+    """Return (name, before, after) of what changed and (name, None, value) of what else is said, in words."""
+    return [
+        (name, None if before is None else _word(before), _word(after))
+        for name, before, after in _find_changes(data)
+    ]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_word(item)}" for name, item in value.items()) or "nothing"
+    if isinstance(value, list):
+        return ", ".join(map(_word, value)) or "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "nothing" if value in (None, "") else str(value)
+
+
+def _find_changes(data: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     before, after = data.get("before"), data.get("after")
     more = [(name, None, value) for name, value in data.items() if name not in ("before", "after")]
     if not isinstance(before, dict) or not isinstance(after, dict):
