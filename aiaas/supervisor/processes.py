@@ -18,7 +18,6 @@ FRUGAL = {
     "PYTHONUNBUFFERED": "1",
     "CELERY_SKIP_CHECKS": "1",  # Django's checks load every page of the product: half of a worker's start
 }
-WEB_THREADS = "8"
 WORKER_THREADS = "4"
 HAVE_A_HEARTBEAT = {"background"}
 
@@ -29,8 +28,8 @@ def product_processes(*, environment: dict[str, str], data_dir: Path, host: str,
     celery = [sys.executable, "-m", "celery", "-A", "aiaas", "worker", "--pool", "threads", "-l", "INFO"]
     commands = {
         "web": [
-            *(*granian, "--interface", "wsgi", "--no-ws", "--port", str(port)),
-            *("--blocking-threads", WEB_THREADS, "aiaas.wsgi:application"),
+            *(*granian, "--interface", "rsgi", "--no-ws", "--http", "1", "--port", str(port)),
+            "aiaas.rsgi:application",
         ],
         "realtime": [*granian, "--interface", "asgi", "--port", str(port + 1), "aiaas.asgi:application"],
         "worker": [*celery, "--concurrency", WORKER_THREADS, "--without-gossip", "--without-mingle"],

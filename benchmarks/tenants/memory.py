@@ -24,7 +24,7 @@ def _web_processes(port: int) -> list[int]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             words = process.cmdline()
-            if "aiaas.wsgi:application" in words and str(port) in words:
+            if "aiaas.rsgi:application" in words and str(port) in words:
                 found += [process.pid, *(child.pid for child in process.children(recursive=True))]
     return found
 

@@ -1,5 +1,8 @@
 """Refuse what no view should have to think about."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
@@ -7,6 +10,11 @@ from apps.gateway.middleware import GetResponse
 from apps.gateway.problems import API_PREFIXES, HOOKS_PREFIX, Problem, respond
 
 MAX_QUERY_CHARS = 8192
+BODY_REFUSAL = "aiaas.body_refusal"  # the status for a body that the server has given up on
+REFUSALS = {
+    400: Problem(400, detail="The body ended before its Content-Length."),
+    408: Problem(408, detail="The body came too slowly; send it faster, or in smaller parts."),
+}
 
 
 class InputGuardMiddleware:
@@ -34,10 +42,15 @@ def find_problem(request: HttpRequest) -> Problem | None:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdigit():
         return Problem(400, detail="Content-Length is not a number.")
-    is_form = request.META.get("CONTENT_TYPE", "").lower().startswith("multipart/")
-    limit = settings.MAX_UPLOAD_BYTES if is_form else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    if request.path.startswith(HOOKS_PREFIX):
-        limit = settings.HOOK_BODY_MAX_BYTES
-    if int(length) > limit:
+    limit, refusal = body_limit(request.META), request.META.get(BODY_REFUSAL)
+    if int(length) > limit or refusal == 413:
         return Problem(413, "Content too large", f"The body may hold {limit} bytes at most.")
-    return None
+    return REFUSALS[refusal] if refusal else None
+
+
+def body_limit(environ: Mapping[str, Any]) -> int:
+    """Return how many bytes a request's body may hold."""
+    if environ.get("PATH_INFO", "").startswith(HOOKS_PREFIX):
+        return settings.HOOK_BODY_MAX_BYTES
+    is_form = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/")
+    return settings.MAX_UPLOAD_BYTES if is_form else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
