@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "apps.gateway.middleware.idempotency.IdempotencyMiddleware",
     "apps.gateway.middleware.quota.QuotaMiddleware",
     "apps.gateway.middleware.tenant_reads.TenantReadMiddleware",
+    "apps.gateway.middleware.keyed_writes.KeyedWriteMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 APPEND_SLASH = False  # the API's addresses end without one

@@ -92,23 +92,26 @@ def claim_write(*, tenant: TenantRef, principal: str, key: str, fingerprint: str
     return Outcome(Standing.ANSWERED, answer=_rebuild(record))
 
 
-def settle_write(claim: Claim, response: HttpResponse) -> None:
-    """Remember an answer that had an effect; give the key back after one that had none."""
-    if response.streaming or not 200 <= response.status_code < 400:
-        release_write(claim)
-        return
+def has_effect(response: HttpResponse) -> bool:
+    """Tell whether an answer is one to remember: a refusal changed nothing, a stream cannot be kept."""
+    return not response.streaming and 200 <= response.status_code < 400
+
+
+def settle_write(claim: Claim, response: HttpResponse) -> bool:
+    """Remember an answer in the caller's transaction; False where the claim is not held any more."""
     keeps_body = "no-store" not in response.get("Cache-Control", "")
     with in_tenant(claim.tenant):
-        _held_by(claim).update(
+        settled = _held_by(claim).update(
             answered_at=timezone.now(),
             status=response.status_code,
             headers={name: response[name] for name in KEPT_HEADERS if name in response},
             body=response.content if keeps_body else None,
         )
+    return bool(settled)
 
 
 def release_write(claim: Claim) -> None:
-    """Give the key back: the write did not happen."""
+    """Give the key back, unless the write was answered: it did not happen."""
     with in_tenant(claim.tenant):
         _held_by(claim).delete()
 

@@ -84,11 +84,14 @@ def start_run(
     """Create a run of the published version, in the caller's transaction if there is one.
 
     With `claim_inline` this process holds the run's lease from its birth and has to execute it;
-    else a worker is told after the commit. Raises NotFoundError, InvalidInput, NotAllowed, and QuotaSpent
-    unless it answers a message, which has spent a quota of its own.
+    else a worker is told after the commit. The same `run_id` again returns the same run.
+    Raises NotFoundError, InvalidInput, NotAllowed, and QuotaSpent unless it answers a message, which has spent
+    a quota of its own.
     """
     require_active(tenant)
     with in_tenant(tenant):
+        if run_id is not None and AgentRun.objects.filter(id=run_id).exists():
+            return selectors.get_run(tenant=tenant, run_id=run_id)
         definition = find_published(tenant=tenant, name=workflow_name)
         run = create_run(
             tenant=tenant,

@@ -98,6 +98,7 @@ class IntentsSerializer(serializers.Serializer[Any]):
 class RouteView(APIView):
     """How a message would be handled, and why; without any effect."""
 
+    keys_itself = True  # nothing is written
     required_scopes = {"POST": "read:router"}
 
     @extend_schema(
@@ -118,6 +119,7 @@ class RouteView(APIView):
 class RouterModelsView(ListAPIView):
     """The tenant's trained models, newest first, and a way to train the next one."""
 
+    keys_itself = True  # the same examples are learnt once
     required_scopes = {"GET": "read:router", "POST": "write:router"}
     serializer_class = RouterModelSerializer
 

@@ -20,6 +20,7 @@ WAIT = OpenApiParameter("wait", float, description="Seconds to wait for the repl
 
 
 class ConversationViewSet(ListOfViews):
+    keys_itself = "wait"  # by the conversation's open_key and the message's id
     queryset = Conversation.objects.all()
     serializer_class = shapes.ConversationSerializer
     filter_serializer = shapes.ConversationFilter
@@ -128,11 +129,11 @@ class ConversationViewSet(ListOfViews):
         wait_s = read_wait_s(request)
         given = shapes.NewMessage(data=request.data)
         given.is_valid(raise_exception=True)
+        said = given.validated_data
+        if "Idempotency-Key" in request.headers and not said.get("client_message_id"):
+            said["client_message_id"] = key_of(request, "message")
         received = services.receive_message(
-            tenant=request.tenant,
-            conversation_id=pk,
-            **given.validated_data,
-            run_inline=wait_s is not None,
+            tenant=request.tenant, conversation_id=pk, **said, run_inline=wait_s is not None
         )
         answered = answer(request.tenant, received, wait_s)
         status = 200 if "reply" in answered else 202

@@ -8,6 +8,7 @@ rate_limit       a token from the tenant's bucket, or 429
 idempotency      the remembered answer of a repeated write
 quota            402 for what the plan does not include any more
 tenant_reads     one transaction around a read
+keyed_writes     one transaction around a write with an Idempotency-Key and its remembered answer
 """
 
 from collections.abc import Callable

@@ -11,6 +11,7 @@ from apps.gateway.idempotency import (
     Standing,
     claim_write,
     fingerprint_of,
+    has_effect,
     release_write,
     settle_write,
 )
@@ -52,6 +53,7 @@ class IdempotencyMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.write_id = None  # type: ignore[attr-defined]
         key = request.headers.get("Idempotency-Key")
         principal = request.principal  # type: ignore[attr-defined]
         if key is None or principal is None or request.method not in WRITES:
@@ -70,13 +72,18 @@ class IdempotencyMiddleware:
         return self._execute(request, outcome.claim)
 
     def _execute(self, request: HttpRequest, claim: Claim) -> HttpResponse:
+        request.idempotency_claim, request.is_settled = claim, False  # type: ignore[attr-defined]
+        request.write_id = claim.record_id  # type: ignore[attr-defined]
         try:
             response = self.get_response(request)
         except BaseException:
             release_write(claim)
             raise
         try:
-            settle_write(claim, response)
+            if not has_effect(response):
+                release_write(claim)
+            elif not request.is_settled:  # type: ignore[attr-defined]
+                settle_write(claim, response)
         except Exception:
             # The effect stands; the lease will end and a repeat finds the view's own protection.
             log.exception("idempotent_answer_not_kept")

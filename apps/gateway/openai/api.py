@@ -56,6 +56,7 @@ class OpenAIView(APIView):
 class ChatCompletionsView(OpenAIView):
     """Answer the last message by the workflow that `model` names."""
 
+    keys_itself = True  # by the conversation's open_key and the message's id
     required_scopes = {"POST": "write:conversations"}
 
     @extend_schema(

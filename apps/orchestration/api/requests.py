@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
@@ -15,10 +16,11 @@ from apps.tenants.contracts import Principal, TenantRef
 
 
 class TenantRequest(Request):
-    """A request that the gateway let pass."""
+    """A request that the gateway let pass; the same write has the same `write_id` whenever it is repeated."""
 
     tenant: TenantRef
     auth: Principal
+    write_id: UUID | None
 
 
 def actor_of(request: TenantRequest) -> str:

@@ -121,6 +121,7 @@ class ResolveRequest(serializers.Serializer[Any]):
 class RunsView(generics.ListAPIView[Any]):
     """The tenant's runs."""
 
+    keys_itself = "wait"  # by the run's id
     required_scopes = SCOPES
     serializer_class = RunSummarySerializer
 
@@ -155,6 +156,7 @@ class RunsView(generics.ListAPIView[Any]):
             tenant=request.tenant,
             workflow_name=asked.validated_data["workflow"],
             input=asked.validated_data["input"],
+            run_id=request.write_id,
             claim_inline=wait_s > 0,
         )
         if wait_s > 0:

@@ -58,6 +58,7 @@ class HookView(APIView):
 
     required_scopes = {"POST": SIGNED_IN}  # by the delivery's signature
     parser_classes = PARSERS
+    keys_itself = True  # by the delivery's webhook-id
 
     @extend_schema(
         operation_id="hooks_deliver",
