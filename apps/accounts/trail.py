@@ -1,6 +1,6 @@
-"""What people do at the door, in the audit trail of every company that they belong to.
+"""What people do at the door, in the audit trail of every company of theirs, and in the staff's log.
 
-allauth tells of it by signals, which `AccountsConfig.ready` connects.
+allauth and Django tell of it by signals, which `AccountsConfig.ready` connects.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ from apps.tenants.services import record_for_person
 
 ACTS: dict[Signal, str] = {
     account.user_logged_in: "login.succeeded",
+    auth.user_logged_out: "login.ended",
     account.password_set: "password.set",
     account.password_changed: "password.changed",
     account.password_reset: "password.reset",
@@ -45,7 +46,9 @@ def _acts_with_factors() -> dict[Signal, str]:
 def record_act(signal: Signal, user: Any, **told: Any) -> None:
     """Record one of ACTS, and which kind of factor it was."""
     factor = getattr(told.get("authenticator"), "type", "")
-    record_for_person(user=user, action=ACTS[signal], data={"factor": str(factor)} if factor else {})
+    if user is not None and user.pk is not None:
+        data = {"factor": str(factor)} if factor else {}
+        record_for_person(user=user, action=ACTS[signal], data=data)
 
 
 def record_new_address(user: Any, from_email_address: Any, to_email_address: Any, **_told: Any) -> None:

@@ -57,12 +57,30 @@ def record_audit(
 
 
 def record_for_person(*, user: User, action: str, data: Mapping[str, Any] | None = None) -> None:
-    """Record what a person did at the door, or what was tried in their name, in each company of theirs."""
+    """Record what a person did at the door, or what was tried in their name, in each company of theirs.
+
+    Of the staff, who may belong to none, the staff's own log tells it as well.
+    """
+    if user.is_staff:
+        _record_for_staff(user, action, data or {})
     for membership in selectors.list_memberships(user_id=user.id):
         with in_tenant(membership.tenant):
             record_audit(
                 tenant=membership.tenant, actor=user.email, action=action, target=user.email, data=data
             )
+
+
+def _record_for_staff(user: User, action: str, data: Mapping[str, Any]) -> None:
+    from django.contrib.admin.models import CHANGE, LogEntry  # not before the admin is installed
+
+    told = [action, *(f"{name}: {value}" for name, value in mask(data).items())]
+    LogEntry.objects.log_actions(
+        user_id=user.pk,
+        queryset=[user],
+        action_flag=CHANGE,
+        change_message=f"{', '.join(told)}, from {request_address() or 'unknown'}",
+        single_object=True,
+    )
 
 
 def mask(value: Any, depth: int = 0) -> Any:
