@@ -131,6 +131,8 @@ ACCOUNT_ADAPTER = "apps.accounts.adapter.PublicAdapter"
 ACCOUNT_FORMS = {"login": "apps.accounts.login.LoginForm"}
 ACCOUNT_SIGNUP_FORM_CLASS = "apps.accounts.forms.SignUpFields"
 ACCOUNT_SIGNUP_REDIRECT_URL = "start"
+# Whether a new address is proved before its account is made: so nobody learns from the sign-up who has one.
+SIGN_UP_NEEDS_PROOF: bool | None = env.bool("SIGN_UP_NEEDS_PROOF", default=None)
 ACCOUNT_EMAIL_VERIFICATION = "none"  # apps.accounts.addresses does it: nobody else can confirm, nothing waits
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True

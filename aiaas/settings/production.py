@@ -12,6 +12,7 @@ from aiaas.settings.base import (
     PUBLIC_URL,
     SECRET_KEY,
     SECRETS_KEYS,
+    SIGN_UP_NEEDS_PROOF,
 )
 
 if len(SECRET_KEY) < 50 or SECRET_KEY.startswith(("local-", "test-", "change-me")):
@@ -20,6 +21,9 @@ if any(len(key) < 32 for key in SECRETS_KEYS):
     raise ImproperlyConfigured("SECRETS_KEYS must be random strings of at least 32 characters")
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts that this installation serves")
+
+if SIGN_UP_NEEDS_PROOF is None:
+    SIGN_UP_NEEDS_PROOF = True
 
 # Without a proxy the header is a stranger's word: whoever sent it would be taken for encrypted.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None

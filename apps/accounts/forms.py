@@ -37,10 +37,14 @@ class SignUpFields(CompanyForm):
 
     def signup(self, request: HttpRequest, user: Any) -> None:
         """Ask for the company of a person who has just been stored, and for the proof of their address."""
+        self.ask_for_company(user)
+        if not is_address_verified(user_id=user.pk, email=user.email):
+            mail_proof(request, user=user, email=user.email)
+
+    def ask_for_company(self, user: Any) -> None:
+        """Ask for the company of a person who has just been stored."""
         request_company(
             user_id=UUID(str(user.pk)),
             company=self.cleaned_data["company"],
             time_zone=self.cleaned_data["time_zone"],
         )
-        if not is_address_verified(user_id=user.pk, email=user.email):
-            mail_proof(request, user=user, email=user.email)
