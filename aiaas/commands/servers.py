@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from django.core.management import call_command
 
+from aiaas.commands.throwaway import throwaway
 from aiaas.embedded import EmbeddedServerError, Servers, start_servers, unset_servers
 from aiaas.embedded.secrets import data_secrets
 from aiaas.embedded.servers import make_data_dir
@@ -106,20 +106,12 @@ def _embedded(data_dir: Path) -> Iterator[tuple[dict[str, str], bool]]:
 
 @contextlib.contextmanager
 def _throwaway() -> Iterator[None]:
-    """Start servers in a folder that goes away with them, whatever the environment names."""
-    with tempfile.TemporaryDirectory(prefix="aiaas-proof-") as folder:
-        data_dir = Path(folder)
-        data_dir.chmod(0o711)
+    with contextlib.ExitStack() as stack:
         try:
-            servers = start_servers(data_dir, durable=False)
+            stack.enter_context(throwaway(**THROWAWAY_SETTINGS))
         except EmbeddedServerError as error:
             raise CommandError(str(error)) from None
-        secret = data_secrets(data_dir)["secret_key"]
-        os.environ.update(servers.urls, SECRET_KEY=secret, AIAAS_DATA=folder, **THROWAWAY_SETTINGS)
-        try:
-            yield
-        finally:
-            servers.stop()
+        yield
 
 
 def _environment_of_running_up(state: RunState) -> dict[str, str]:
