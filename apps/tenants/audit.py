@@ -22,11 +22,10 @@ from apps.tenants.context import APP, in_platform, in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.models import AuditEvent, User
 from apps.tenants.paging import cursor_after, paginate
+from apps.tenants.secrets import MASK, is_secret_name
 
 MAX_TEXT_CHARS = 500  # of one value: the trail tells what was done, it holds no messages
 MAX_DEPTH = 6
-MASK = "•••"
-SECRET_WORDS = ("secret", "password", "token", "authorization", "credential", "private_key", "api_key")
 EXPORT_BATCH = 500
 ORDER = {"by": "-occurred_at", "then": "-id"}
 COLUMNS = ("id", "time", "who", "what", "target", "from", "data")
@@ -89,7 +88,7 @@ def mask(value: Any, depth: int = 0) -> Any:
         return "…"
     if isinstance(value, Mapping):
         return {
-            str(name): MASK if _is_secret(str(name)) and item else mask(item, depth + 1)
+            str(name): MASK if is_secret_name(str(name)) and item else mask(item, depth + 1)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
@@ -156,11 +155,6 @@ def purge_audit_events(*, limit: int = 10_000) -> int:
     with in_platform() as alias, connections[alias].cursor() as cursor:
         cursor.execute("SELECT purge_audit(%s, %s)", [settings.AUDIT_KEPT_DAYS, limit])
         return int(cursor.fetchone()[0])
-
-
-def _is_secret(name: str) -> bool:
-    lowered = name.lower()
-    return any(word in lowered for word in SECRET_WORDS) and not lowered.endswith(("_at", "_s", "_version"))
 
 
 def _name(actor: str) -> str:

@@ -20,6 +20,11 @@ from django.conf import settings
 FORM = "s1"
 NONCE_BYTES = 12
 PLATFORM = UUID(int=0)  # stands for the tenant where a secret belongs to none
+MASK = "•••"  # stands where a secret is not shown
+SECRET_WORDS = (
+    *("secret", "password", "passphrase", "token", "authorization", "credential", "cookie"),
+    *("private_key", "api_key", "apikey"),
+)
 FORMER_FORM = "gAAAA"  # sealed before secrets were bound to their tenants
 
 
@@ -54,6 +59,12 @@ def unseal(sealed: str, tenant_id: UUID) -> str:
 def is_sealed(value: str) -> bool:
     """Tell whether a text is a sealed secret, by its form."""
     return value.startswith((f"{FORM}.", FORMER_FORM))
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether what has this name is one to be kept secret, as far as the name says."""
+    lowered = name.lower().replace("-", "_")
+    return any(word in lowered for word in SECRET_WORDS) and not lowered.endswith(("_at", "_s", "_version"))
 
 
 def present_prefix() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.urls import get_resolver
 
+from apps.orchestration.definitions.services import update_tool_setting
 from apps.orchestration.hooks.services import create_endpoint, rotate_secret
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -21,6 +22,7 @@ from tests.isolation.test_urls import ROUTES, client_of, make_webhook_endpoint, 
 from tests.isolation.test_urls import address as api_address
 from tests.pages import log_in
 
+IN_A_TOOL = "Bearer planted-in-a-tool"
 NEVER_SHOWN = {"tenants.Erasure", "gateway.SigningKey"}  # no page or answer knows their models
 
 
@@ -30,13 +32,15 @@ def plant(tenant: TenantRef) -> None:
     rotate_secret(tenant=tenant, endpoint_id=hook, overlap_s=3600, actor="t")
     widget = create_widget_key(tenant=tenant).key
     rotate_identity_secret(tenant=tenant, key=widget, secret_version=0, overlap_s=3600, actor="t")
+    config = {"headers": {"Authorization": IN_A_TOOL}}
+    update_tool_setting(tenant=tenant, tool="http_request", config=config)
     endpoint = make_webhook_endpoint(tenant)
     webhooks.rotate_secret(tenant=tenant, endpoint_id=endpoint, overlap_s=3600, actor="t")
 
 
 def planted(tenant: TenantRef) -> set[str]:
     """Return every secret of a tenant, as it is and as it is stored."""
-    found: set[str] = set()
+    found: set[str] = {IN_A_TOOL}
     with in_tenant(tenant):
         for model, name in sealed_fields():
             if model._meta.label in NEVER_SHOWN:

@@ -24,7 +24,7 @@ class ToolSerializer(serializers.Serializer[Any]):
     arguments = serializers.DictField(help_text="JSON Schema of its arguments.")
     outputs = serializers.DictField(child=serializers.CharField(), help_text="Types of its outputs.")
     is_enabled = serializers.BooleanField()
-    config = serializers.DictField(help_text="Read by workflows as settings.<tool>.<key>.")
+    config = serializers.DictField(help_text="Read by workflows as settings.<tool>.<key>; of secrets, •••.")
 
 
 class ToolsSerializer(serializers.Serializer[Any]):
@@ -33,7 +33,13 @@ class ToolsSerializer(serializers.Serializer[Any]):
 
 class ToolSettingRequest(serializers.Serializer[Any]):
     is_enabled = serializers.BooleanField(required=False)
-    config = serializers.DictField(required=False)
+    config = serializers.DictField(
+        required=False,
+        help_text=(
+            "Texts under names such as `token`, `password` or `Authorization` are kept sealed and never "
+            "shown; one that is sent back as ••• stays as it is."
+        ),
+    )
 
 
 class ToolsView(APIView):

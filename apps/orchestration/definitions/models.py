@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from apps.orchestration.definitions.contracts import VersionState
-from apps.tenants.orm import TenantModel
+from apps.tenants.orm import SealedTextField, TenantModel
 
 
 class Workflow(TenantModel):
@@ -45,9 +45,13 @@ class WorkflowVersion(TenantModel):
 
 
 class ToolSetting(TenantModel):
-    """How a tenant uses one tool: whether at all, and with which settings."""
+    """How a tenant uses one tool: whether at all, and with which settings.
+
+    Where one of them is a secret, `config` holds a mask; the secrets lie sealed beside it.
+    """
 
     tool = models.CharField(max_length=63, unique=True)
     is_enabled = models.BooleanField(default=True)
     config = models.JSONField(default=dict)
+    secrets = SealedTextField(blank=True, default="")
     updated_at = models.DateTimeField(auto_now=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,6 +17,7 @@ from apps.orchestration.definitions.contracts import (
 )
 from apps.orchestration.definitions.language.storage import definition_from_json
 from apps.orchestration.definitions.models import ToolSetting, Workflow, WorkflowVersion
+from apps.orchestration.definitions.sealing import MARK, secrets_by_mark, with_marks, with_masks
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
@@ -136,17 +138,29 @@ def list_tools(*, tenant: TenantRef) -> list[dict[str, Any]]:
             "arguments": dict(spec.arguments),
             "outputs": {name: str(kind) for name, kind in spec.outputs.items()},
             "is_enabled": spec.name not in known or known[spec.name].is_enabled,
-            "config": known[spec.name].config if spec.name in known else {},
+            "config": with_masks(known[spec.name]) if spec.name in known else {},
         }
         for spec in sorted(TOOLS.values(), key=lambda spec: spec.name)
     ]
 
 
 def get_tool_settings(*, tenant: TenantRef) -> dict[str, dict[str, Any]]:
-    """Return the config of every tool that the tenant has set up; one switched off has `is_enabled` False."""
+    """Return the config of every tool that the tenant has set up; one switched off has `is_enabled` False.
+
+    A mark stands for each secret, which `reveal_secrets` replaces: so none gets into what runs record.
+    """
     with in_tenant(tenant):
-        rows = ToolSetting.objects.values_list("tool", "config", "is_enabled")
-        return {tool: {**config, "is_enabled": is_enabled} for tool, config, is_enabled in rows}
+        rows = list(ToolSetting.objects.all())
+    return {row.tool: {**with_marks(row), "is_enabled": row.is_enabled} for row in rows}
+
+
+def reveal_secrets(*, tenant: TenantRef, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return texts with the tenant's secrets in the place of their marks."""
+    if not any(MARK.search(text) for text in texts.values()):
+        return dict(texts)
+    with in_tenant(tenant):
+        known = secrets_by_mark(ToolSetting.objects.all())
+    return {name: MARK.sub(lambda mark: known.get(mark[0], mark[0]), text) for name, text in texts.items()}
 
 
 def version_view(version: WorkflowVersion) -> VersionView:

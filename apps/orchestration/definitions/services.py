@@ -20,6 +20,7 @@ from apps.orchestration.definitions.language.compiler import (
 from apps.orchestration.definitions.language.source import SourceError, read_source
 from apps.orchestration.definitions.language.storage import definition_to_json
 from apps.orchestration.definitions.models import ToolSetting, Workflow, WorkflowVersion
+from apps.orchestration.definitions.sealing import store, with_masks
 from apps.orchestration.definitions.selectors import version_view
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
@@ -115,18 +116,22 @@ def publish_shipped_workflows(*, tenant: TenantRef) -> list[str]:
 def update_tool_setting(
     *, tenant: TenantRef, tool: str, config: dict[str, Any] | None = None, is_enabled: bool | None = None
 ) -> dict[str, Any]:
-    """Change how the tenant uses a tool and return its config; raises InvalidInput for an unknown tool."""
+    """Change how the tenant uses a tool and return its config, with a mask for each secret.
+
+    A secret that is given as its mask stays as it is. Raises InvalidInput.
+    """
     if tool not in TOOLS:
         raise InvalidInput({"tool": [f"There is no tool {tool!r}. Use one of: {', '.join(sorted(TOOLS))}."]})
     with in_tenant(tenant):
         setting, _ = ToolSetting.objects.get_or_create(tool=tool)
-        before = {"config": setting.config, "is_enabled": setting.is_enabled}
-        setting.config = setting.config if config is None else config
+        before = {"config": with_masks(setting), "is_enabled": setting.is_enabled}
+        if config is not None:
+            setting.config, setting.secrets = store(config, setting, tenant.id)
         setting.is_enabled = setting.is_enabled if is_enabled is None else is_enabled
         setting.save()
-        data = {"before": before, "after": {"config": setting.config, "is_enabled": setting.is_enabled}}
+        data = {"before": before, "after": {"config": with_masks(setting), "is_enabled": setting.is_enabled}}
         record_audit(tenant=tenant, action="tool.changed", target=tool, data=data)
-        return dict(setting.config)
+        return with_masks(setting)
 
 
 def _readable_name(source: str, wanted: str | None) -> str:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from apps.orchestration.definitions.sealing import MARK
+from apps.orchestration.definitions.selectors import reveal_secrets
 from apps.orchestration.steps.context import Output, StepContext, StepFailed
 from apps.resilience import outbound
 from apps.resilience.breaker import BreakerPolicy
@@ -49,6 +51,8 @@ GUARD = Resilience(
 def http_request(context: StepContext) -> Output:
     """Send the request with the effect's key as Idempotency-Key; answers outside `expected_status` fail."""
     url = str(context.arguments["url"])
+    if MARK.search(json.dumps([url, context.arguments.get("json")])):
+        raise StepFailed("a secret of the settings may stand in a header only", is_retryable=False)
     try:
         site = outbound.read_url(url).url.netloc.decode()
         return GUARD.call(
@@ -65,7 +69,8 @@ def http_request(context: StepContext) -> Output:
 
 def _send(context: StepContext, url: str, timeout_s: float | None) -> Output:
     arguments = context.arguments
-    headers = {**_headers(arguments.get("headers", {})), "Idempotency-Key": context.effect_key}
+    given = reveal_secrets(tenant=context.tenant, texts=_headers(arguments.get("headers", {})))
+    headers = {**given, "Idempotency-Key": context.effect_key}
     body = json.dumps(arguments["json"]).encode() if "json" in arguments else b""
     if body:
         headers["Content-Type"] = "application/json"
@@ -96,8 +101,8 @@ def _decoded(answer: outbound.Answer) -> Any:
     return answer.content.decode(errors="replace").replace("\x00", "")
 
 
-def _headers(given: Mapping[str, str]) -> dict[str, str]:
+def _headers(given: Mapping[str, Any]) -> dict[str, str]:
     forbidden = [name for name in given if name.lower() in FORBIDDEN_HEADERS]
     if forbidden:
         raise Failed(f"the header {forbidden[0]} cannot be set")
-    return dict(given)
+    return {name: str(value) for name, value in given.items()}
