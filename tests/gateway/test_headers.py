@@ -127,7 +127,7 @@ django.setup()
 from django.test import Client
 page = Client(headers={"X-Forwarded-Proto": "https", "Host": "app.example"}).get("/healthz", secure=%s)
 print(page.status_code, page.headers.get("Strict-Transport-Security"), page.headers.get("Location"))
-page = Client(headers={"X-Forwarded-Proto": "https", "Host": "app.example"}).get("/nothing")
+page = Client(headers={"X-Forwarded-Proto": "https", "Host": "app.example"}).get("%s")
 print(page.status_code, page.headers.get("Strict-Transport-Security"), page.headers.get("Location"))
 from django.conf import settings
 print(settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, settings.CSRF_TRUSTED_ORIGINS)
@@ -135,7 +135,7 @@ print(settings.SESSION_COOKIE_SECURE, settings.CSRF_COOKIE_SECURE, settings.SESS
 """
 
 
-def production(**variables: str) -> list[str]:
+def production(path: str = "/nothing", **variables: str) -> list[str]:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "aiaas.settings.production",
@@ -146,7 +146,7 @@ def production(**variables: str) -> list[str]:
         **variables,
     }
     done = subprocess.run(
-        [sys.executable, "-c", PRODUCTION % "False"],
+        [sys.executable, "-c", PRODUCTION % ("False", path)],
         env=environment,
         cwd=django_settings.ROOT,
         capture_output=True,
