@@ -85,7 +85,7 @@ def start_run(
 
     With `claim_inline` this process holds the run's lease from its birth and has to execute it;
     else a worker is told after the commit. The same `run_id` again returns the same run.
-    Raises NotFoundError, InvalidInput, NotAllowed, and QuotaSpent unless it answers a message, which has spent
+    Raises NotFoundError, InvalidInput, NotAllowed; and QuotaSpent unless it answers a message, which spent
     a quota of its own.
     """
     require_active(tenant)
