@@ -42,6 +42,7 @@ SHARED = {
 SECRETS = {
     "accounts/invitations/<str:token>/": "the token of an invitation",
     "accounts/address/prove/<str:token>/": "the token of a new address",
+    "accounts/signup/<str:token>/": "the token of a sign-up",
     "accounts/^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": "the token of a reset",
 }
 # What a request must say before anything is looked for.
