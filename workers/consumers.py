@@ -1,8 +1,9 @@
 """The consumers of JetStream: each event takes effect once, in its tenant's transaction."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -33,20 +34,37 @@ BACKOFF_S = (1.0, 5.0)
 ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*"
 
 
-def handle_envelope(consumer: Consumer, envelope: Envelope) -> bool:
-    """Handle an event unless this consumer has; inbox and effect commit together. Returns whether it did."""
+class Delivery(NamedTuple):
+    """A message of the broker, and the event in it."""
+
+    message: Msg
+    envelope: Envelope
+
+
+def handle_envelopes(consumer: Consumer, envelopes: Sequence[Envelope]) -> int:
+    """Handle one tenant's events, but those that this consumer has handled; returns how many.
+
+    In one transaction with their inbox rows, all or none: one that fails takes the others back with it.
+    """
+    first = envelopes[0]
     try:
-        tenant = get_tenant(tenant_id=envelope.tenant_id)
+        tenant = get_tenant(tenant_id=first.tenant_id)
     except NotFoundError:
-        log.warning("event_of_no_tenant", consumer=consumer.name, event_id=str(envelope.id))
-        return False  # it was deleted meanwhile: there is nothing left to bring up to date
+        log.warning("event_of_no_tenant", consumer=consumer.name, event_id=str(first.id))
+        return 0  # it was deleted meanwhile: there is nothing left to bring up to date
     handler: Callable[[Envelope], None] = import_string(consumer.handler)
-    with continue_trace(envelope.trace, f"consume {consumer.name}"), in_tenant(tenant):
-        if not enter_inbox(consumer=consumer.name, envelope=envelope):
-            return False
-        handler(envelope)
-    metrics.events_handled_total.labels(consumer.name).inc()
-    return True
+    with in_tenant(tenant):
+        fresh = enter_inbox(consumer=consumer.name, envelopes=envelopes)
+        for envelope in fresh:
+            with continue_trace(envelope.trace, f"consume {consumer.name}"):
+                handler(envelope)
+    metrics.events_handled_total.labels(consumer.name).inc(len(fresh))
+    return len(fresh)
+
+
+def handle_envelope(consumer: Consumer, envelope: Envelope) -> bool:
+    """Handle a single event; returns whether this consumer had not before."""
+    return handle_envelopes(consumer, [envelope]) > 0
 
 
 def bury_envelope(consumer_name: str, envelope: Envelope, cause: str, deliveries: int) -> None:
@@ -90,35 +108,43 @@ class ConsumerLoop:
             except TimeoutError:
                 await subscription.consumer_info()  # raises when the stream is gone
                 continue
-            for message in messages:
-                await self._settle(message)
+            deliveries = [delivery for message in messages if (delivery := await self._read(message))]
+            for together in _group(deliveries):
+                await self._settle(together)
 
-    async def _settle(self, message: Msg) -> None:
+    async def _read(self, message: Msg) -> Delivery | None:
         try:
-            envelope = Envelope.from_json(orjson.loads(message.data))
+            return Delivery(message, Envelope.from_json(orjson.loads(message.data)))
         except (ValueError, KeyError, TypeError) as error:
             log.error("event_unreadable", consumer=self.consumer.name, cause=str(error))
             await message.term()
-            return
-        try:
-            await self._handle(message, envelope)
-        except Exception as error:
-            await self._refuse(message, envelope, error)
-            return
-        await message.ack_sync()  # unanswered, the message comes again and the inbox knows it
+            return None
 
-    async def _handle(self, message: Msg, envelope: Envelope) -> None:
-        """An absent database is no fault of the event's: wait for it, keeping the message."""
+    async def _settle(self, together: list[Delivery]) -> None:
+        try:
+            await self._handle(together)
+        except Exception as error:
+            if len(together) == 1:
+                await self._refuse(*together[0], error)
+                return
+            for alone in together:  # nothing of them was kept; now each stands for itself
+                await self._settle([alone])
+            return
+        # Unanswered, a message comes again and the inbox knows it.
+        await asyncio.gather(*(message.ack_sync() for message, _ in together))
+
+    async def _handle(self, together: list[Delivery]) -> None:
+        """An absent database is no fault of the events': wait for it, keeping the messages."""
         while True:
             try:
-                await self._database(handle_envelope, self.consumer, envelope)
+                await self._database(handle_envelopes, self.consumer, [each.envelope for each in together])
                 return
             except InterfaceError:
                 pass
             except DatabaseError as error:
                 if not _is_outage(error):
                     raise
-            await message.in_progress()
+            await asyncio.gather(*(message.in_progress() for message, _ in together))
             await asyncio.sleep(PAUSE_S)
 
     async def _refuse(self, message: Msg, envelope: Envelope, error: Exception) -> None:
@@ -178,6 +204,17 @@ async def _connected(name: str, stopping: asyncio.Event) -> Client | None:
             log.warning("broker_absent", cause=str(error))
             await asyncio.sleep(PAUSE_S)
     return None
+
+
+def _group(deliveries: list[Delivery]) -> list[list[Delivery]]:
+    """Put a tenant's events together, in their order; what was delivered before comes alone.
+
+    So an event that ends its consumer's process takes no other's deliveries with it.
+    """
+    again = [[each] for each in deliveries if each.message.metadata.num_delivered > 1]
+    first = [each for each in deliveries if each.message.metadata.num_delivered == 1]
+    first.sort(key=lambda each: each.envelope.tenant_id)
+    return again + [list(group) for _, group in groupby(first, key=lambda each: each.envelope.tenant_id)]
 
 
 def _is_outage(error: DatabaseError) -> bool:

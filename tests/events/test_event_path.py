@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 from django.conf import settings
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from aiaas.embedded import NatsServer
 from apps.events import outbox, services
@@ -35,7 +35,8 @@ class SomethingHappened(DomainEvent):
 def on_something(envelope: Envelope) -> None:
     if envelope.data["number"] in FAILING:
         raise ValueError(f"number {envelope.data['number']} is refused")
-    HANDLED.append((str(envelope.tenant_id), envelope.data["number"]))
+    handled = (str(envelope.tenant_id), envelope.data["number"])
+    transaction.on_commit(lambda: HANDLED.append(handled))
 
 
 PROBE = Consumer("probe", "AGENT_EVENTS", ("agent.test.>",), f"{__name__}.on_something")
