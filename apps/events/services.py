@@ -1,7 +1,7 @@
 """Publish events, keep the proofs of their handling, and set dead letters aside."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -38,11 +38,14 @@ def publish(*events: DomainEvent) -> list[UUID]:
 
     An event with a fixed `event_id` that was published before is neither written nor handled again.
     Returns the ids of what was written. Raises whatever a handler raises, which undoes the caller's work.
+    What is certainly new is written with the next event that may not be, or at the transaction's end.
     """
-    assert connection.in_atomic_block, "publish() belongs in the transaction of the fact it tells"
-    now = timezone.now()
-    envelopes = [_envelope(event, now) for event in events]
-    written = _write(envelopes) if envelopes else set[UUID]()
+    if all(event.event_id() is None for event in events):
+        envelopes = publish_at_the_end(*events)
+        written = {envelope.id for envelope in envelopes}
+    else:
+        envelopes = _envelopes(events)
+        written = _write([*connection.take_waiting(_write), *map(_columns, envelopes)])
     told: list[UUID] = []
     for event, envelope in zip(events, envelopes, strict=True):
         if envelope.id not in written:
@@ -52,6 +55,17 @@ def publish(*events: DomainEvent) -> list[UUID]:
         for handler in _handlers().get(event.type, ()):
             handler(event)
     return told
+
+
+def publish_at_the_end(*events: DomainEvent) -> list[Envelope]:
+    """Write events without handlers to the outbox, for whoever need not know whether they are new.
+
+    All that waits is one statement at the end of the transaction, or of the savepoint that is open now.
+    """
+    envelopes = _envelopes(events)
+    if envelopes:
+        connection.before_commit(_write, map(_columns, envelopes))
+    return envelopes
 
 
 def enter_inbox(*, consumer: str, envelopes: Sequence[Envelope]) -> list[Envelope]:
@@ -100,11 +114,10 @@ def list_consumers() -> list[Consumer]:
     return list(_subscriptions().CONSUMERS)
 
 
-def _write(envelopes: list[Envelope]) -> set[UUID]:
+def _write(rows: list[tuple[Any, ...]]) -> set[UUID]:
     """Insert all at once, in order, and return the ids that were not there before."""
-    columns = zip(*(_columns(envelope) for envelope in envelopes), strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(WRITE, [list(column) for column in columns])
+        cursor.execute(WRITE, [list(column) for column in zip(*rows, strict=True)])
         return {row[0] for row in cursor.fetchall()}
 
 
@@ -112,6 +125,12 @@ def _columns(envelope: Envelope) -> tuple[Any, ...]:
     shard = (envelope.run_id or envelope.conversation_id or envelope.id).int % SHARDS
     body = orjson.dumps(envelope.as_json()).decode()
     return envelope.id, envelope.tenant_id, envelope.type, stream_of(envelope.type), shard, body
+
+
+def _envelopes(events: Iterable[DomainEvent]) -> list[Envelope]:
+    assert connection.in_atomic_block, "publish() belongs in the transaction of the fact it tells"
+    now = timezone.now()
+    return [_envelope(event, now) for event in events]
 
 
 def _envelope(event: DomainEvent, now: dt.datetime) -> Envelope:

@@ -92,13 +92,17 @@ def reserving(*, tenant: TenantRef, kind: str, units: int = 1) -> Iterator[Reser
             _settle(reservation, was_used=False)
 
 
+def is_limited(tenant: TenantRef, kind: str) -> bool:
+    """Tell whether a hard quota has to hold in the transaction that tells of such a usage."""
+    return kind in HELD and _terms_of(tenant).hard_limit(kind) is not None
+
+
 def use_quota(*, tenant: TenantRef, kind: str, units: int) -> None:
     """Make sure that a hard quota holds, in the transaction that has just told of the usage.
 
     Raises QuotaSpent, which must undo that transaction.
     """
-    limit = _terms_of(tenant).hard_limit(kind) if kind in HELD else None
-    if limit is None or not units:
+    if not units or not is_limited(tenant, kind):
         return
     reservation = _find_reservation(tenant, kind, units)
     if reservation and quota_ledger.holds_epoch(tenant.id, kind, reservation.epoch):

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from apps.billing.contracts import UsageKind
 from apps.billing.events import UsageRecorded
-from apps.billing.services.quotas import DEFERRED, settle_quota, use_quota
-from apps.events.services import publish
+from apps.billing.services.quotas import DEFERRED, is_limited, settle_quota, use_quota
+from apps.events.services import publish, publish_at_the_end
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
@@ -54,7 +54,7 @@ def record_usages(
 
     Raises QuotaSpent, which takes back the caller's transaction.
     """
-    events = []
+    limited, counted = [], []
     for kind, quantity in quantities.items():
         if quantity < 0:
             raise ValueError(f"usage cannot be negative: {quantity} {kind}")
@@ -68,10 +68,12 @@ def record_usages(
             detail=data or {},
         )
         if quantity:
-            events.append(event)
+            has_hold = settles is not None and kind in DEFERRED  # its plan may have become unlimited since
+            (limited if has_hold or is_limited(tenant, event.kind) else counted).append(event)
     with in_tenant(tenant):
-        told = publish(*events)
-        for event in events:
+        publish_at_the_end(*counted)
+        told = publish(*limited)
+        for event in limited:
             is_new, kind, units = event.event_id() in told, event.kind, event.quantity
             if kind in DEFERRED:
                 settle_quota(tenant=tenant, kind=kind, units=units, source_id=settles, is_new=is_new)
