@@ -16,7 +16,9 @@ from django.db import connections
 
 from aiaas.embedded import NatsServer
 from apps.billing.services import forget_quotas
+from apps.conversations.services.channels import forget_channels
 from apps.gateway import families, signing
+from apps.orchestration.definitions.selectors import forget_definitions
 from apps.tenants import credentials, key_uses, selectors
 from apps.tenants.contracts import TenantRef
 from apps.tenants.schemas import migrate_shared
@@ -100,6 +102,8 @@ def _forget() -> None:
     credentials.forget_all()
     selectors.forget_all()
     forget_quotas()
+    forget_definitions()
+    forget_channels()
     _valkey_of_this_worker().flushdb()  # its counters would outlive the rolled-back database
     key_uses.forget_all()
     families.forget_all()

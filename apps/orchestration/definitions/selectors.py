@@ -20,10 +20,14 @@ from apps.orchestration.definitions.models import ToolSetting, Workflow, Workflo
 from apps.orchestration.definitions.sealing import MARK, secrets_by_mark, with_marks, with_masks
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import NotFoundError
+from apps.resilience.memory import Memory
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
 MEMORY_SIZE = 1000
+REMEMBERED_S = 1.0  # every process follows another publication or tool setting within this time
+_digests: Memory[str] = Memory(REMEMBERED_S)
+_tools: Memory[dict[str, dict[str, Any]]] = Memory(REMEMBERED_S)
 _compiled: dict[str, WorkflowDefinition] = {}
 _lock = threading.Lock()
 
@@ -45,26 +49,37 @@ def get_definition(*, tenant: TenantRef, digest: str) -> WorkflowDefinition:
 
 
 def find_published(*, tenant: TenantRef, name: str) -> WorkflowDefinition:
-    """Return the published version of a workflow; raises NotFoundError."""
+    """Return the published version of a workflow, remembered for a second; raises NotFoundError."""
+    key = (str(tenant.id), "published", name)
+    return get_definition(tenant=tenant, digest=_digests.get(key, lambda: _published_digest(tenant, name)))
+
+
+def _published_digest(tenant: TenantRef, name: str) -> str:
     with in_tenant(tenant):
         versions = WorkflowVersion.objects.filter(workflow__name=name, state=VersionState.PUBLISHED)
         digest = versions.values_list("hash", flat=True).first()
-        if digest is None:
-            raise NotFoundError(f"There is no published workflow {name!r}.")
-        return get_definition(tenant=tenant, digest=digest)
+    if digest is None:
+        raise NotFoundError(f"There is no published workflow {name!r}.")
+    return digest
 
 
 def find_triggered(*, tenant: TenantRef, event: str, preferred: str) -> WorkflowDefinition | None:
-    """Return the published workflow that a message starts: the preferred one, else the first by name."""
+    """Return the published workflow that a message starts: the preferred one, else the first by name.
+
+    Remembered for a second.
+    """
+    key = (str(tenant.id), "triggered", event, preferred)
+    digest = _digests.get(key, lambda: _triggered_digest(tenant, event, preferred))
+    return get_definition(tenant=tenant, digest=digest) if digest else None
+
+
+def _triggered_digest(tenant: TenantRef, event: str, preferred: str) -> str:
     with in_tenant(tenant):
         versions = WorkflowVersion.objects.filter(
             state=VersionState.PUBLISHED, triggers__contains=[{"type": "websocket", "event": event}]
         )
         rows = dict(versions.order_by("workflow__name").values_list("workflow__name", "hash"))
-        if not rows:
-            return None
-        digest = rows.get(preferred) or next(iter(rows.values()))
-        return get_definition(tenant=tenant, digest=digest)
+    return rows.get(preferred) or next(iter(rows.values()), "")
 
 
 def list_started_by(*, tenant: TenantRef, event: str) -> list[WorkflowDefinition]:
@@ -148,7 +163,18 @@ def get_tool_settings(*, tenant: TenantRef) -> dict[str, dict[str, Any]]:
     """Return the config of every tool that the tenant has set up; one switched off has `is_enabled` False.
 
     A mark stands for each secret, which `reveal_secrets` replaces: so none gets into what runs record.
+    Remembered for a second.
     """
+    return _tools.get((str(tenant.id),), lambda: _read_tool_settings(tenant))
+
+
+def forget_definitions() -> None:
+    """Forget what was remembered for a second, for tests and after it was changed in this process."""
+    _digests.forget()
+    _tools.forget()
+
+
+def _read_tool_settings(tenant: TenantRef) -> dict[str, dict[str, Any]]:
     with in_tenant(tenant):
         rows = list(ToolSetting.objects.all())
     return {row.tool: {**with_marks(row), "is_enabled": row.is_enabled} for row in rows}

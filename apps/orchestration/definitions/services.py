@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -21,7 +22,7 @@ from apps.orchestration.definitions.language.source import SourceError, read_sou
 from apps.orchestration.definitions.language.storage import definition_to_json
 from apps.orchestration.definitions.models import ToolSetting, Workflow, WorkflowVersion
 from apps.orchestration.definitions.sealing import store, with_masks
-from apps.orchestration.definitions.selectors import version_view
+from apps.orchestration.definitions.selectors import forget_definitions, version_view
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
@@ -77,6 +78,7 @@ def publish_workflow(*, tenant: TenantRef, name: str, number: int | None = None)
             data = {"before": _published_number(workflow), "after": version.number}
             _publish(workflow, version)
             record_audit(tenant=tenant, action="workflow.published", target=name, data=data)
+            _forget()
         return version_view(version)
 
 
@@ -131,7 +133,14 @@ def update_tool_setting(
         setting.save()
         data = {"before": before, "after": {"config": with_masks(setting), "is_enabled": setting.is_enabled}}
         record_audit(tenant=tenant, action="tool.changed", target=tool, data=data)
+        _forget()
         return with_masks(setting)
+
+
+def _forget() -> None:
+    """Let this process follow a change at once: in this transaction, and all others after its commit."""
+    forget_definitions()
+    transaction.on_commit(forget_definitions)
 
 
 def _readable_name(source: str, wanted: str | None) -> str:
