@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 from apps.conversations import selectors, services
 from apps.conversations.contracts import ChannelKind, MessageView, ReceivedMessage
 from apps.resilience.errors import ConflictError, DomainError
-from apps.tenants.context import commit_with_next, in_tenant
+from apps.tenants.context import commit_with_next, in_tenant, wait_for_disk
 from apps.tenants.contracts import TenantRef
 
 FAILED = ("failed", "compensated", "compensation_failed", "cancelled")
@@ -63,9 +63,11 @@ def put_question(
     """
     given: dict[str, Any] = {"client_message_id": client_message_id, "run_inline": True, "workflow": workflow}
     with in_tenant(tenant):
-        received = _receive(tenant, text, conversation_id, open_key, given)
-        if received.run_id is not None and not is_told_at_once:
+        if not is_told_at_once:
             commit_with_next()
+        received = _receive(tenant, text, conversation_id, open_key, given)
+        if received.run_id is None:
+            wait_for_disk()  # a person has it, which is told at once
     if received.run_id is None:
         raise ConflictError(
             f"A person has conversation {received.message.conversation_id}; their answer will appear in its "
@@ -93,8 +95,8 @@ def _receive(
 def await_reply(question: Question, *, wait_s: float) -> MessageView:
     """Execute the question's run here and return its reply; raises NoReplyYet and RunFailed."""
     doorway = import_string(settings.RUN_DOORWAY)()
-    doorway.execute_now(tenant=question.tenant, run_id=question.run_id, wait_s=wait_s)
-    reply = selectors.find_reply(tenant=question.tenant, message=question.message)
+    reply = doorway.execute_now(tenant=question.tenant, run_id=question.run_id, wait_s=wait_s)
+    reply = reply or selectors.find_reply(tenant=question.tenant, message=question.message)
     if reply is not None:
         return reply
     run = doorway.get_run(tenant=question.tenant, run_id=question.run_id) or {}

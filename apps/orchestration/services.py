@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from apps.billing.contracts import UsageKind
 from apps.billing.services import hold_quota
+from apps.conversations.contracts import MessageView
 from apps.events.services import publish
 from apps.orchestration import events, selectors
 from apps.orchestration.adapters.fan_out import FanOut
@@ -31,8 +32,9 @@ from apps.orchestration.engine.execution import Execution
 from apps.orchestration.engine.giving_up import give_up
 from apps.orchestration.engine.inputs import check_input
 from apps.orchestration.engine.journal import Journal, append_fact, plain, read_facts
+from apps.orchestration.engine.records import insert_run
 from apps.orchestration.engine.state import REQUESTED, Fact, Kind, fold
-from apps.orchestration.models import AgentRun, RunEvent
+from apps.orchestration.models import AgentRun
 from apps.orchestration.ports import DeltaSink, RunHint
 from apps.orchestration.steps.registry import load_actions
 from apps.resilience.errors import ConflictError, NotFoundError
@@ -121,6 +123,7 @@ def create_run(
     given = plain(input)
     run = AgentRun(
         id=run_id or uuid7(),
+        tenant_id=tenant.id,
         workflow_name=definition.name,
         workflow_version=definition.version,
         workflow_hash=definition.hash,
@@ -131,12 +134,8 @@ def create_run(
     )
     if claim_inline:
         run.lease_epoch, run.claims, run.lease_owner = 1, 1, leases.owner_name()
-        run.due_at = leases.seconds_from_now(leases.LEASE_S)
-    run.save(force_insert=True)
     fact = Fact(Kind.RUN_STARTED, {"input": given, "workflow": definition.name, "hash": definition.hash})
-    RunEvent.objects.create(
-        tenant_id=tenant.id, run_id=run.id, seq=1, kind=fact.kind.value, data=dict(fact.data)
-    )
+    insert_run(run, fact, due_in_s=leases.LEASE_S if claim_inline else 0.0)
     carried: dict[str, Any] = {"tenant_id": tenant.id, "run_id": run.id, "conversation_id": conversation_id}
     publish(events.RunStarted(**carried, workflow=definition.name, hash=definition.hash))
     if claim_inline:
@@ -153,26 +152,24 @@ def execute_run(*, tenant: TenantRef, run_id: UUID, stop_after_s: float | None =
     With `stop_after_s` the run is handed to a worker between two steps once that time is over. A suspended
     tenant's run stays due, and begins no further step; the sweep finds it when the tenant is resumed.
     """
-    claim = BIRTHS.take(run_id) or (_claim(tenant, run_id) if is_active(tenant) else None)
-    if claim is None:
-        return False
-    try:
+    claim = _take(tenant, run_id)
+    if claim is not None:
         _execute(tenant, claim, stop_after_s)
-    except Exception:
-        # The lease is left to expire: whatever broke here gets a rest before the next attempt.
-        log.exception("run_execution_broke", run_id=str(run_id), tenant_id=str(tenant.id))
-    return True
+    return claim is not None
 
 
-def execute_or_await(*, tenant: TenantRef, run_id: UUID, wait_s: float) -> None:
-    """Execute a run here, or wait until it rests when another has it; at most about `wait_s` seconds."""
+def execute_or_await(*, tenant: TenantRef, run_id: UUID, wait_s: float) -> MessageView | None:
+    """Execute a run here, or wait until it rests when another has it; at most about `wait_s` seconds.
+
+    Returns the reply where it was written here.
+    """
     end = time.monotonic() + wait_s
-    if execute_run(tenant=tenant, run_id=run_id, stop_after_s=wait_s):
-        return
-    while time.monotonic() < end:
-        if not selectors.is_under_way(tenant=tenant, run_id=run_id):
-            return
+    claim = _take(tenant, run_id)
+    if claim is not None:
+        return _execute(tenant, claim, stop_after_s=wait_s)
+    while time.monotonic() < end and selectors.is_under_way(tenant=tenant, run_id=run_id):
         time.sleep(min(POLL_S, max(0.0, end - time.monotonic())))
+    return None
 
 
 def sweep_due_runs(
@@ -312,6 +309,10 @@ def _locked(run_id: UUID) -> AgentRun:
     return run
 
 
+def _take(tenant: TenantRef, run_id: UUID) -> Claim | None:
+    return BIRTHS.take(run_id) or (_claim(tenant, run_id) if is_active(tenant) else None)
+
+
 def _claim(tenant: TenantRef, run_id: UUID) -> Claim | None:
     asked_at = time.monotonic()
     with in_tenant(tenant):
@@ -323,14 +324,24 @@ def _claim(tenant: TenantRef, run_id: UUID) -> Claim | None:
         return Claim(run, state, lease, get_tool_settings(tenant=tenant))
 
 
-def _execute(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> None:
+def _execute(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> MessageView | None:
+    """Execute a claimed run until it rests, and return the reply that was stored, if any."""
+    try:
+        return _executed(tenant, claim, stop_after_s).reply
+    except Exception:
+        # The lease is left to expire: whatever broke here gets a rest before the next attempt.
+        log.exception("run_execution_broke", run_id=str(claim.run.id), tenant_id=str(tenant.id))
+        return None
+
+
+def _executed(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Execution:
     journal = Journal(tenant, claim.run, claim.lease, claim.state)
     journal.is_cancel_requested = claim.run.cancel_requested_at is not None
     definition = get_definition(tenant=tenant, digest=claim.run.workflow_hash)
     with leases.KEEPER.keep(claim.lease):
         if claim.run.claims > leases.MAX_CLAIMS:
             give_up(journal, definition, claim.settings)
-        Execution(
+        execution = Execution(
             journal=journal,
             definition=definition,
             settings=claim.settings,
@@ -338,7 +349,9 @@ def _execute(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Non
             stop_at=None if stop_after_s is None else time.monotonic() + stop_after_s,
             on_stop=lambda: _hint().send(tenant_id=tenant.id, run_id=claim.run.id),
             may_go_on=partial(is_active, tenant),
-        ).run()
+        )
+        execution.run()
+    return execution
 
 
 def _emitter(tenant: TenantRef, run: AgentRun) -> Callable[[str], None] | None:

@@ -47,12 +47,13 @@ def _wait(
 ) -> tuple[dict[str, Any] | None, MessageView | None]:
     deadline = time.monotonic() + wait_s
     assert received.run_id is not None
+    written = None
     if received.is_new:
-        run_doorway().execute_now(tenant=tenant, run_id=received.run_id, wait_s=wait_s)
+        written = run_doorway().execute_now(tenant=tenant, run_id=received.run_id, wait_s=wait_s)
     pause_s = FIRST_PAUSE_S
     while True:
         with in_tenant(tenant):
-            reply = selectors.find_reply(tenant=tenant, message=received.message)
+            reply = written or selectors.find_reply(tenant=tenant, message=received.message)
             run = run_doorway().get_run(tenant=tenant, run_id=received.run_id)
         is_over = reply is not None or run is None or run["status"] not in AT_WORK
         if is_over or time.monotonic() + pause_s > deadline:

@@ -22,13 +22,15 @@ from apps.conversations.events import (
 from apps.conversations.models import Conversation, Message
 from apps.conversations.services import escalations
 from apps.conversations.services.channels import refuse_shut_channel
-from apps.conversations.services.messages import receive_message
+from apps.conversations.services.messages import store_received
 from apps.conversations.services.possession import hand_to_agent, lock_conversation
+from apps.conversations.services.slots import first_place, first_slot
 from apps.crm.services import find_or_create_customer
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+from apps.tenants.selectors import require_active
 
 
 def open_conversation(
@@ -59,23 +61,19 @@ def start_conversation(
     The same `open_key` again returns the same conversation and first message.
     Raises InvalidInput, and ConflictError where the channel is off.
     """
-    validation.message_text(text)
+    require_active(tenant)
+    said = validation.message_text(text)
+    client_id = validation.client_message_id(client_message_id)
     with in_tenant(tenant):
-        conversation, is_new = _open(tenant, channel, customer, visitor_id, open_key)
+        conversation, is_new = _open(tenant, channel, customer, visitor_id, open_key, said)
         if not is_new:
             first = Message.objects.get(conversation_id=conversation.id, seq=1).view()
             received = ReceivedMessage(message=first, run_id=first.run_id, is_new=False)
             return StartedConversation(conversation=conversation, received=received)
-        received = receive_message(
-            tenant=tenant,
-            conversation_id=conversation.id,
-            text=text,
-            client_message_id=client_message_id,
-            run_inline=run_inline,
-            workflow=workflow,
+        received = store_received(
+            tenant, first_slot(conversation), said, client_id, run_inline=run_inline, workflow=workflow
         )
-        stored = Conversation.objects.get(id=conversation.id).view()
-        return StartedConversation(conversation=stored, received=received)
+        return StartedConversation(conversation=conversation, received=received)
 
 
 def take_over_conversation(*, tenant: TenantRef, conversation_id: UUID, agent: str) -> ConversationView:
@@ -164,19 +162,22 @@ def _open(
     customer: CustomerInput | None,
     visitor_id: str | None,
     open_key: str | None,
+    said: str | None = None,
 ) -> tuple[ConversationView, bool]:
+    """Insert a conversation, with the place of its first message taken where something is said."""
     kind = validation.channel_kind(channel)
     visitor = validation.text("visitor_id", visitor_id, max_chars=100)
     with in_tenant(tenant):
         known = Conversation.objects.filter(open_key=open_key).first() if open_key else None
         if known is not None:
             return known.view(), False
-        refuse_shut_channel(kind)
+        refuse_shut_channel(tenant, kind)
         conversation = Conversation(
             channel=kind.value,
             customer_id=_customer_id(tenant, customer),
             visitor_id=visitor,
             open_key=open_key,
+            **(first_place(said) if said else {}),
         )
         if not _insert(conversation):
             return Conversation.objects.get(open_key=open_key).view(), False

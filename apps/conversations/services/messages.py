@@ -12,7 +12,7 @@ from apps.conversations.contracts import Author, ConversationStatus, MessageView
 from apps.conversations.events import ConversationReopened, MessageReceived, MessageSent
 from apps.conversations.models import Message
 from apps.conversations.services.possession import lock_conversation
-from apps.conversations.services.slots import Slot, give_back, summarise, take_slot
+from apps.conversations.services.slots import Slot, give_back, insert_message, summarise, take_slot
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.context import in_tenant
@@ -45,17 +45,31 @@ def receive_message(
         if known is not None:
             give_back(slot)
             return ReceivedMessage(message=known.view(), run_id=known.run_id, is_new=False)
-        message = Message(
-            conversation_id=conversation_id,
-            seq=slot.seq,
-            author=Author.CUSTOMER.value,
-            text=said,
-            client_message_id=client_id,
-            run_id=None if slot.status is ConversationStatus.WITH_AGENT else uuid7(),
-        )
-        message.save(force_insert=True)
-        _tell_received(tenant, slot, message, run_inline, workflow)
-        return ReceivedMessage(message=message.view(), run_id=message.run_id, is_new=True)
+        return store_received(tenant, slot, said, client_id, run_inline=run_inline, workflow=workflow)
+
+
+def store_received(
+    tenant: TenantRef,
+    slot: Slot,
+    said: str,
+    client_id: str | None,
+    *,
+    run_inline: bool,
+    workflow: str | None,
+) -> ReceivedMessage:
+    """Store a customer's new message in the place that was taken for it, and tell of it."""
+    message = Message(
+        conversation_id=slot.conversation_id,
+        seq=slot.seq,
+        author=Author.CUSTOMER.value,
+        text=said,
+        client_message_id=client_id,
+        run_id=None if slot.status is ConversationStatus.WITH_AGENT else uuid7(),
+        agent="",
+    )
+    insert_message(message)
+    _tell_received(tenant, slot, message, run_inline, workflow)
+    return ReceivedMessage(message=message.view(), run_id=message.run_id, is_new=True)
 
 
 def post_reply(
@@ -88,16 +102,19 @@ def post_reply(
     with in_tenant(tenant):
         intent = (receipt or {}).get("intent") or None
         slot = take_slot(conversation_id, is_answered=_is_answer(message), intent=intent)
-        known = Message.objects.filter(reply_key=key).first()
-        if known is not None and known.conversation_id != conversation_id:
-            raise ConflictError("This reply key was used in another conversation; choose a new one.")
-        if known is not None:
-            give_back(slot)
-            return known.view()
         message.seq = slot.seq
-        message.save(force_insert=True)
+        if not insert_message(message):
+            give_back(slot)
+            return _find_sent(conversation_id, key)
         _tell_sent(tenant, message)
         return message.view()
+
+
+def _find_sent(conversation_id: UUID, key: str) -> MessageView:
+    known = Message.objects.get(reply_key=key)
+    if known.conversation_id != conversation_id:
+        raise ConflictError("This reply key was used in another conversation; choose a new one.")
+    return known.view()
 
 
 def send_agent_message(

@@ -2,12 +2,15 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.utils import timezone
+from psycopg.types.json import Jsonb
 
-from apps.conversations.contracts import ChannelKind, ConversationStatus
-from apps.conversations.models import Conversation
+from apps.conversations.contracts import ChannelKind, ConversationStatus, ConversationView
+from apps.conversations.models import Conversation, Message
 from apps.resilience.errors import NotFoundError
 
 SUBJECT_CHARS = 120
@@ -36,6 +39,14 @@ UPDATE {_TABLE}
 SET last_seq = last_seq - 1, status = %s, subject = %s, last_message_at = %s, closed_at = %s,
     is_answered = %s, intent = %s
 WHERE id = %s
+"""  # noqa: S608 - the table's name is our own
+
+# What the row needs no more is left to the database: the tenant, and what it makes of the receipt.
+_INSERT = f"""
+INSERT INTO {Message._meta.db_table}
+  (id, created_at, conversation_id, seq, author, text, sources, receipt,
+   client_message_id, reply_key, run_id, agent)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """  # noqa: S608 - the table's name is our own
 
 
@@ -91,6 +102,44 @@ def take_slot(
         ConversationStatus(was_status),
         *rest,
     )
+
+
+def first_place(said: str) -> dict[str, Any]:
+    """Return the fields of a conversation that is inserted with its first message's place taken."""
+    return {
+        "last_seq": 1,
+        "subject": summarise(said),
+        "last_message_at": timezone.now(),
+        "is_answered": False,
+    }
+
+
+def first_slot(conversation: ConversationView) -> Slot:
+    """Return that place; nobody else knows the conversation yet."""
+    return Slot(
+        conversation_id=conversation.id,
+        seq=conversation.last_seq,
+        status=conversation.status,
+        channel=conversation.channel,
+        customer_id=conversation.customer_id,
+        was_status=conversation.status,
+        was_subject="",
+        was_last_message_at=None,
+        was_closed_at=None,
+        was_answered=True,
+        was_intent="",
+    )
+
+
+def insert_message(message: Message) -> bool:
+    """Insert a message at its place; False, and nothing done, where its key is in use."""
+    message.created_at, message.corrected_intent = timezone.now(), ""
+    head = (message.id, message.created_at, message.conversation_id, message.seq, message.author)
+    said = (message.text, Jsonb(message.sources), message.receipt and Jsonb(message.receipt))
+    keys = (message.client_message_id, message.reply_key, message.run_id, message.agent)
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [*head, *said, *keys])
+        return cursor.rowcount == 1
 
 
 def give_back(slot: Slot) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import structlog
 
+from apps.conversations.contracts import MessageView
 from apps.orchestration import events, metrics
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import Effect, StepType, WorkflowDefinition
 from apps.orchestration.engine import decisions as d
 from apps.orchestration.engine.finish import finish
 from apps.orchestration.engine.journal import CancelArrived, Journal, LeaseLost
-from apps.orchestration.engine.leases import seconds_from_now
 from apps.orchestration.engine.state import Kind
 from apps.orchestration.steps.context import Output, StepContext, StepFailed
 from apps.orchestration.steps.registry import find_action, find_lookup
@@ -47,6 +47,7 @@ class Execution:
     stop_at: float | None = None
     on_stop: Callable[[], None] = lambda: None
     may_go_on: Callable[[], bool] = lambda: True
+    reply: MessageView | None = None  # what the run has said, once that is stored
 
     def run(self) -> None:
         """Go on until the run rests; raises nothing but what is a defect."""
@@ -71,7 +72,7 @@ class Execution:
         delay_s = getattr(command, "delay_s", 0.0)
         # A fresh claim of a sleeping run means that its time has come.
         if delay_s > NAP_S and not is_fresh:
-            self.journal.flush(due_at=seconds_from_now(delay_s), lease_owner="")
+            self.journal.flush(due_in_s=delay_s, lease_owner="")
             return True
         if delay_s and not is_fresh:
             time.sleep(delay_s)
@@ -80,7 +81,7 @@ class Execution:
         is_over = self.stop_at is not None and time.monotonic() > self.stop_at
         if not is_over and self.may_go_on():
             return False
-        self.journal.flush(due_at=seconds_from_now(0), lease_owner="")
+        self.journal.flush(due_in_s=0.0, lease_owner="")
         if is_over:
             self.on_stop()
         return True
@@ -104,7 +105,7 @@ class Execution:
             case d.UndoStep():
                 self._undo(command)
             case d.Finish(status):
-                finish(journal, self.definition, status)
+                self.reply = finish(journal, self.definition, status)
 
     def _context(self, path: str, step_id: str, arguments: Mapping[str, Any], **more: Any) -> StepContext:
         journal = self.journal

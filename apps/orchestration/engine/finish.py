@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.billing.services import record_usages
+from apps.conversations.contracts import MessageView
 from apps.conversations.services import post_reply
 from apps.orchestration import events, metrics
 from apps.orchestration.contracts import RunStatus
@@ -19,32 +19,36 @@ from apps.orchestration.engine.state import Kind
 APOLOGY = "Sorry, something went wrong on our side and I could not finish this. Please try again in a moment."
 
 
-def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) -> None:
+def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) -> MessageView | None:
     """End the run with everything that belongs to its end; a cancelled run says nothing to the customer.
 
-    A completed run that was undone on request keeps its reply, which was said and paid for.
-    Raises CancelArrived.
+    Returns the reply once it is stored. A completed run that was undone on request keeps its reply, which
+    was said and paid for. Raises CancelArrived.
     """
     run = journal.run
     latency_ms = max(0, round((timezone.now() - run.created_at).total_seconds() * 1000))
     is_well = status is RunStatus.COMPLETED
-    with journal.commit(begins_something=is_well, finished_at=Now(), lease_owner="") as fields:
+    reply = None
+    with journal.commit(begins_something=is_well, is_finished=True, lease_owner="") as fields:
         journal.note(Kind.RUN_ENDED, {"status": status.value})
         receipt = make_receipt(journal.state, definition, run, latency_ms)
         if not journal.state.is_undone_on_request:
-            fields["output"] = _reply(journal, status, receipt)
+            fields["output"], reply = _reply(journal, status, receipt)
             _record_usage(journal, receipt)
         journal.events.append(_event(journal, status, receipt, journal.state.error))
     metrics.agent_runs_total.labels(str(journal.tenant.id), run.workflow_name, status.value).inc()
+    return reply
 
 
-def _reply(journal: Journal, status: RunStatus, receipt: Receipt) -> dict[str, Any]:
+def _reply(
+    journal: Journal, status: RunStatus, receipt: Receipt
+) -> tuple[dict[str, Any], MessageView | None]:
     run = journal.run
     is_well = status is RunStatus.COMPLETED
     text = receipt.text if is_well else APOLOGY
     output: dict[str, Any] = {"text": text, "sources": receipt.sources, "receipt": receipt.data}
     if run.conversation_id is None or status is RunStatus.CANCELLED or not text:
-        return output
+        return output, None
     retries = journal.state.retries
     message = post_reply(
         tenant=journal.tenant,
@@ -56,7 +60,7 @@ def _reply(journal: Journal, status: RunStatus, receipt: Receipt) -> dict[str, A
         # However often a run fails again after a retry, its customer is told once.
         reply_key=f"{run.id}/{retries}" if is_well and retries else str(run.id),
     )
-    return {**output, "message_id": str(message.id), "seq": message.seq}
+    return {**output, "message_id": str(message.id), "seq": message.seq}, message
 
 
 def _record_usage(journal: Journal, receipt: Receipt) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models.functions import Now
-
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import WorkflowDefinition
 from apps.orchestration.engine import decisions as d
@@ -31,6 +29,6 @@ def give_up(journal: Journal, definition: WorkflowDefinition, settings: dict[str
             journal.note(Kind.UNDO_FAILED, {**undone, **final})
         case d.Finish():
             journal.note(Kind.RUN_ENDED, {"status": RunStatus.FAILED.value, "error": ERROR})
-            journal.flush(finished_at=Now(), lease_owner="", error=ERROR)
+            journal.flush(is_finished=True, lease_owner="", error=ERROR)
             return
     journal.flush()

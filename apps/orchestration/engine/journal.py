@@ -16,7 +16,8 @@ from django.db.models.functions import Now
 from apps.events.contracts import DomainEvent
 from apps.events.services import publish
 from apps.orchestration.contracts import RunStatus
-from apps.orchestration.engine.leases import LEASE_S, Lease, seconds_from_now
+from apps.orchestration.engine.leases import LEASE_S, Lease
+from apps.orchestration.engine.records import lock_run, store_facts
 from apps.orchestration.engine.state import Fact, Kind, RunState, fold
 from apps.orchestration.models import AgentRun, RunEvent
 from apps.tenants.context import in_tenant
@@ -66,9 +67,9 @@ class Journal:
     def commit(self, *, begins_something: bool = False, **changes: Any) -> Iterator[dict[str, Any]]:
         """Store the waiting facts and whatever the block writes, in one transaction.
 
-        The block may note further facts, and set fields of the run in what it is given. Raises LeaseLost,
-        CancelArrived where something new would begin, and whatever the block raises; then nothing was
-        written and the facts wait on.
+        The block may note further facts, and say in what it is given how `store_facts` changes the run's row.
+        Raises LeaseLost, CancelArrived where something new would begin, and whatever the block raises; then
+        nothing was written and the facts wait on.
         """
         stored = (self.state, list(self.waiting), list(self.events))
         try:
@@ -93,39 +94,15 @@ class Journal:
 
     def _lock(self) -> None:
         """Refuse to write for a lost lease before anything else happens in the transaction."""
-        held = AgentRun.objects.filter(
-            id=self.run.id, lease_epoch=self.lease.epoch, version=self.run.version
-        ).select_for_update()
-        row = held.values_list("cancel_requested_at", flat=True)
-        found = list(row)
-        if not found:
+        held = lock_run(self.run, self.lease)
+        if held is None:
             raise LeaseLost
-        self.is_cancel_requested = found[0] is not None
+        self.is_cancel_requested = held[0] is not None
 
     def _store(self, changes: dict[str, Any]) -> None:
-        rows = [
-            RunEvent(
-                tenant_id=self.tenant.id,
-                run_id=self.run.id,
-                seq=seq,
-                kind=fact.kind.value,
-                data=dict(fact.data),
-            )
-            for seq, fact in enumerate(self.waiting, start=self.run.version + 1)
-        ]
-        RunEvent.objects.bulk_create(rows)
-        due_at = None if self._rests else seconds_from_now(LEASE_S)
-        fields = {
-            "version": self.run.version + len(self.waiting),
-            "status": self.state.status.value,
-            "error": self.state.error,
-            "due_at": due_at,
-            "claims": 0,
-            **changes,
-        }
-        if not AgentRun.objects.filter(
-            id=self.run.id, lease_epoch=self.lease.epoch, version=self.run.version
-        ).update(**fields):
+        fields = {"error": self.state.error, "due_in_s": LEASE_S, **changes}
+        status, rests = self.state.status.value, self._rests
+        if not store_facts(self.run, self.lease, self.waiting, status=status, rests=rests, **fields):
             raise LeaseLost
         publish(*self.events)
 

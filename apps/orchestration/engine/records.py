@@ -1,0 +1,108 @@
+"""A run's rows, written in one statement each time: its row and the facts of its history go together."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+
+from apps.orchestration.engine.leases import Lease
+from apps.orchestration.engine.state import Fact
+from apps.orchestration.models import AgentRun, RunEvent
+
+_RUN, _FACT = AgentRun._meta.db_table, RunEvent._meta.db_table
+# The database's clock alone says when a run is due.
+_INSERT = f"""
+WITH run AS (
+  INSERT INTO {_RUN} (id, created_at, workflow_name, workflow_version, workflow_hash, status, input, error,
+                      conversation_id, message_id, version, lease_epoch, lease_owner, claims, due_at)
+  VALUES (%(id)s, %(created_at)s, %(workflow_name)s, %(workflow_version)s, %(workflow_hash)s, %(status)s,
+          %(input)s, '', %(conversation_id)s, %(message_id)s, 1, %(lease_epoch)s, %(lease_owner)s, %(claims)s,
+          statement_timestamp() + make_interval(secs => %(due_in_s)s))
+  RETURNING tenant_id, id
+)
+INSERT INTO {_FACT} (tenant_id, run_id, seq, kind, data) SELECT tenant_id, id, 1, %(kind)s, %(data)s FROM run
+"""  # noqa: S608 - the tables' names are our own
+_LOCK = f"""
+SELECT cancel_requested_at FROM {_RUN}
+WHERE id = %s AND lease_epoch = %s AND version = %s FOR UPDATE
+"""  # noqa: S608 - as above
+_STORE = f"""
+WITH held AS (
+  UPDATE {_RUN} SET
+    version = %(version)s + %(count)s,
+    status = %(status)s,
+    error = %(error)s,
+    claims = 0,
+    due_at = CASE WHEN NOT %(rests)s THEN statement_timestamp() + make_interval(secs => %(due_in_s)s) END,
+    lease_owner = coalesce(%(lease_owner)s, lease_owner),
+    finished_at = CASE WHEN %(is_finished)s THEN statement_timestamp() ELSE finished_at END,
+    output = coalesce(%(output)s::jsonb, output)
+  WHERE id = %(id)s AND lease_epoch = %(epoch)s AND version = %(version)s
+  RETURNING tenant_id, id
+), told AS (
+  INSERT INTO {_FACT} (tenant_id, run_id, seq, kind, data)
+  SELECT held.tenant_id, held.id, %(version)s + fact.place, fact.kind, fact.data
+  FROM held, unnest(%(kinds)s::text[], %(data)s::jsonb[]) WITH ORDINALITY AS fact (kind, data, place)
+)
+SELECT id FROM held
+"""  # noqa: S608 - as above
+
+
+def insert_run(run: AgentRun, fact: Fact, *, due_in_s: float) -> None:
+    """Insert a run with its first fact, in the caller's transaction of its tenant."""
+    run.created_at = timezone.now()
+    names = ("id", "created_at", "workflow_name", "workflow_version", "workflow_hash", "status", "message_id")
+    more = ("conversation_id", "lease_epoch", "lease_owner", "claims")
+    values = {name: getattr(run, name) for name in (*names, *more)}
+    said = {"input": Jsonb(run.input), "kind": fact.kind.value, "data": Jsonb(dict(fact.data))}
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, {**values, **said, "due_in_s": due_in_s})
+
+
+def lock_run(run: AgentRun, lease: Lease) -> tuple[dt.datetime | None] | None:
+    """Lock a run's row if the lease holds, and return when somebody asked to cancel it; else None."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [run.id, lease.epoch, run.version])
+        found: tuple[dt.datetime | None] | None = cursor.fetchone()
+    return found
+
+
+def store_facts(
+    run: AgentRun,
+    lease: Lease,
+    facts: Sequence[Fact],
+    *,
+    status: str,
+    error: str,
+    rests: bool,
+    due_in_s: float,
+    lease_owner: str | None = None,
+    is_finished: bool = False,
+    output: dict[str, Any] | None = None,
+) -> bool:
+    """Append facts to a run's history and bring its row up to date; False, and nothing done, if lost."""
+    values: dict[str, Any] = {
+        "id": run.id,
+        "epoch": lease.epoch,
+        "version": run.version,
+        "count": len(facts),
+        "kinds": [fact.kind.value for fact in facts],
+        "data": [Jsonb(dict(fact.data)) for fact in facts],
+        "status": status,
+        "error": error,
+        "rests": rests,
+        "due_in_s": due_in_s,
+        "lease_owner": lease_owner,
+        "is_finished": is_finished,
+        "output": None if output is None else Jsonb(output),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE, values)
+        held: tuple[UUID] | None = cursor.fetchone()
+    return held is not None
