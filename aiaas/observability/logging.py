@@ -14,6 +14,8 @@ from aiaas.observability.redaction import redact_event
 QUIET = {
     "httpx": "WARNING",
     "httpcore": "WARNING",
+    "httpx2": "WARNING",  # the model's client: its call is in the line chat_completed
+    "httpcore2": "WARNING",
     "urllib3": "WARNING",
     "asyncio": "WARNING",
     "django.request": "ERROR",  # a refusal is in the line request_finished already

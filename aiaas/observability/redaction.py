@@ -29,6 +29,10 @@ SECRET_KEYS = frozenset(
 )
 MAX_DEPTH = 8
 
+# Most of what a line holds: an id, a moment, a word of lower-case letters.
+_HARMLESS = re.compile(
+    r"[a-z]+|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z"
+)
 _JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
 _CREDENTIAL = re.compile(r"\b(bearer|api-key|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 _KEY = re.compile(r"\b(?:(?:ak|sk|pk|rk|wk)[_-][\w-]{8,}|whsec_[\w+/=-]{4,})")
@@ -57,9 +61,10 @@ def redact_text(text: str) -> str:
     Bare digits and numbers with a prefix (`#1042`, `ORD-2026-000123`) are left alone unless they
     pass the Luhn check of a card: a log in which no order can be found is of no use.
     """
-    if len(text) < 6:
+    if len(text) < 6 or _HARMLESS.fullmatch(text):
         return text
-    text = _URL_PASSWORD.sub(r"\1:[secret]@", text)
+    if "@" in text:
+        text = _URL_PASSWORD.sub(r"\1:[secret]@", text)
     text = _CREDENTIAL.sub(lambda found: f"{found[1]} [secret]", text)
     text = _KEY.sub("[key]", _JWT.sub("[token]", text))
     if "@" in text:

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2  # what the official client speaks HTTP with
 import openai
-from openai.types import CompletionUsage
+import orjson
+from openai._types import RequestOptions
 
 from apps.inference.adapters.prompt import NO_ANSWER, build_messages, read_citations
 from apps.inference.contracts import ChatRequest, ChatResult, ModelRejected, ModelTimeout, ModelUnavailable
@@ -16,6 +17,7 @@ from apps.inference.ports import OnDelta
 
 UNKNOWN = "I could not find an answer to that. I can pass your question on to a colleague."
 CONNECT_TIMEOUT_S = 5.0
+PATH = "/chat/completions"
 NO_KEY = "none"  # servers of one's own often want none; the client insists on a value
 
 
@@ -26,7 +28,7 @@ class _Answer:
     text: str = ""
     finish_reason: str = ""
     model: str = ""
-    usage: CompletionUsage | None = None
+    usage: tuple[int, int] | None = None  # of prompt and completion
     held_back: str = field(default="", repr=False)
 
     def add(self, delta: str, on_delta: OnDelta) -> None:
@@ -44,7 +46,10 @@ class _Answer:
 
 
 class OpenAiChat:
-    """One client for the process; retries belong to the caller, not to the client."""
+    """One client for the process, with its connections; retries belong to the caller, not to the client.
+
+    Answers are read as plain JSON: the client's models of every field take longer to build than to send.
+    """
 
     provider = "openai"
 
@@ -76,32 +81,47 @@ class OpenAiChat:
         return self._result(request, answer, knows=True)
 
     def _ask(self, request: ChatRequest) -> _Answer:
-        completion = self._client.chat.completions.create(**_arguments(request))
-        choice = completion.choices[0]
+        body, options = _body(request), _timeout(request)
+        completion: Any = self._client.post(PATH, cast_to=object, body=body, options=options)
+        choice = completion["choices"][0]
         return _Answer(
-            text=choice.message.content or "",
-            finish_reason=choice.finish_reason or "stop",
-            model=completion.model,
-            usage=completion.usage,
+            text=choice["message"].get("content") or "",
+            finish_reason=choice.get("finish_reason") or "stop",
+            model=completion.get("model") or "",
+            usage=_usage(completion),
         )
 
     def _stream(self, request: ChatRequest, on_delta: OnDelta) -> _Answer:
         deadline = time.monotonic() + request.timeout_s
         answer = _Answer()
-        options: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
-        with self._client.chat.completions.create(**_arguments(request), **options) as stream:
-            for chunk in stream:
-                if time.monotonic() > deadline:
-                    raise ModelTimeout(f"The model did not finish within {request.timeout_s:g} s")
-                answer.model = chunk.model or answer.model
-                answer.usage = chunk.usage or answer.usage
-                for choice in chunk.choices[:1]:
-                    answer.finish_reason = choice.finish_reason or answer.finish_reason
-                    if choice.delta.content:
-                        answer.add(choice.delta.content, on_delta)
+        for chunk in self._chunks(request):
+            if time.monotonic() > deadline:
+                raise ModelTimeout(f"The model did not finish within {request.timeout_s:g} s")
+            answer.model = chunk.get("model") or answer.model
+            answer.usage = _usage(chunk) or answer.usage
+            for choice in chunk.get("choices", ())[:1]:
+                answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
+                if piece := choice["delta"].get("content"):
+                    answer.add(piece, on_delta)
         if not answer.finish_reason:
             raise ModelUnavailable("The model's server broke off in the middle of its answer")
         return answer
+
+    def _chunks(self, request: ChatRequest) -> Iterator[dict[str, Any]]:
+        """Yield what the server sends, and read to its end: only then can the connection be used again."""
+        body = _body(request) | {"stream": True, "stream_options": {"include_usage": True}}
+        kind = openai.Stream[object]
+        options = _timeout(request)
+        with self._client.post(
+            PATH, cast_to=object, body=body, options=options, stream=True, stream_cls=kind
+        ) as stream:
+            for line in stream.response.iter_lines():
+                data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+                if data and data != "[DONE]":
+                    chunk: dict[str, Any] = orjson.loads(data)
+                    if chunk.get("error"):
+                        raise ModelUnavailable("The model's server broke off with an error")
+                    yield chunk
 
     def _result(self, request: ChatRequest, answer: _Answer, *, knows: bool) -> ChatResult:
         prompt_tokens, completion_tokens = self._tokens(request, answer)
@@ -119,19 +139,28 @@ class OpenAiChat:
 
     def _tokens(self, request: ChatRequest, answer: _Answer) -> tuple[int, int]:
         if answer.usage is not None:
-            return answer.usage.prompt_tokens, answer.usage.completion_tokens
+            return answer.usage
         prompt = "\n".join(message["content"] for message in build_messages(request))
         return self._count_tokens(prompt), self._count_tokens(answer.text)
 
 
-def _arguments(request: ChatRequest) -> dict[str, Any]:
+def _body(request: ChatRequest) -> dict[str, Any]:
     return {
         "model": request.model,
         "messages": build_messages(request),
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
-        "timeout": httpx.Timeout(request.timeout_s, connect=min(CONNECT_TIMEOUT_S, request.timeout_s)),
     }
+
+
+def _timeout(request: ChatRequest) -> RequestOptions:
+    connect_s = min(CONNECT_TIMEOUT_S, request.timeout_s)
+    return {"timeout": httpx2.Timeout(request.timeout_s, connect=connect_s)}
+
+
+def _usage(said: dict[str, Any]) -> tuple[int, int] | None:
+    usage = said.get("usage")
+    return (int(usage["prompt_tokens"]), int(usage["completion_tokens"])) if usage else None
 
 
 @contextmanager
@@ -139,11 +168,11 @@ def _translate_errors(request: ChatRequest) -> Iterator[None]:
     """Say what went wrong without the server's words: they may repeat the key or the conversation."""
     try:
         yield
-    except (openai.APITimeoutError, httpx.TimeoutException):
+    except (openai.APITimeoutError, httpx2.TimeoutException):
         raise ModelTimeout(f"The model did not answer within {request.timeout_s:g} s") from None
     except openai.APIStatusError as error:
         raise _refusal(error.status_code, request.model) from None
-    except (openai.APIError, httpx.HTTPError, ValueError, IndexError, AttributeError, TypeError) as error:
+    except (openai.APIError, httpx2.HTTPError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise ModelUnavailable(f"The model's server broke off ({type(error).__name__})") from None
 
 
