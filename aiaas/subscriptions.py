@@ -78,20 +78,23 @@ CONSUMERS: list[Consumer] = [
             "agent.escalation.claimed",
             "agent.escalation.resolved",
         ),
-        handler="apps.analytics.handlers.on_event",
+        handler="apps.analytics.handlers.on_events",
+        takes_many=True,
     ),
     Consumer(
         name="unanswered_questions",
         stream="AGENT_EVENTS",
         subjects=("agent.message.received", "agent.run.completed"),
-        handler="apps.ingestion.handlers.on_conversation_event",
+        handler="apps.ingestion.handlers.on_conversation_events",
+        takes_many=True,
     ),
     *(
         Consumer(
             name=f"webhooks_{stream.split('_')[0].lower()}",
             stream=stream,
             subjects=tuple(name for name in BY_TYPE if stream_of(name) == stream),
-            handler="apps.webhooks.handlers.on_event",
+            handler="apps.webhooks.handlers.on_events",
+            takes_many=True,
         )
         for stream in ("AGENT_EVENTS", "BILLING_EVENTS")
     ),

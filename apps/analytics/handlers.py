@@ -1,5 +1,6 @@
 """Archive events and project them, exactly once: the consumer's inbox row is in the same transaction."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,18 +14,20 @@ from apps.events.contracts import Envelope
 KEPT = ("channel", "author", "reason", "score", "agent", "claimed_by", "resolved_by")
 
 
-def on_event(envelope: Envelope) -> None:
-    """Archive what KPIs need of an event and bring its conversation up to date.
+def on_events(envelopes: Sequence[Envelope]) -> None:
+    """Archive what KPIs need of a tenant's events and bring their conversations up to date.
 
     Raises KeyError or ValueError for an event that lacks what its type promises.
     """
-    if envelope.conversation_id is None:
+    rows = [archived(each, each.conversation_id) for each in envelopes if each.conversation_id is not None]
+    if not rows:
         return
-    tenant_id, conversation_id = envelope.tenant_id, envelope.conversation_id
-    # Held before the event is stored: a rebuild that begins now tells by `stored_at` what it has not seen.
+    tenant_id = rows[0].tenant_id
+    # Held before the events are stored: a rebuild that begins now tells by `stored_at` what it has not seen.
     generation = shown_generation(tenant_id)
-    ArchivedEvent.objects.bulk_create([archived(envelope, conversation_id)], ignore_conflicts=True)
-    project(tenant_id, conversation_id, generation=generation, as_of=timezone.now())
+    ArchivedEvent.objects.bulk_create(rows, ignore_conflicts=True)
+    for conversation_id in dict.fromkeys(row.conversation_id for row in rows):
+        project(tenant_id, conversation_id, generation=generation, as_of=timezone.now())
 
 
 def archived(envelope: Envelope, conversation_id: UUID) -> ArchivedEvent:

@@ -76,12 +76,16 @@ class Stream:
 
 @dataclass(frozen=True)
 class Consumer:
-    """A durable consumer and the handler, by dotted path, that it feeds."""
+    """A durable consumer and the handler, by dotted path, that it feeds.
+
+    One that `takes_many` gets a tenant's events as a list, in their order; any other gets one at a time.
+    """
 
     name: str
     stream: str
     subjects: tuple[str, ...]
     handler: str
+    takes_many: bool = False
 
 
 STREAMS = (
@@ -100,6 +104,8 @@ def stream_of(event_type: str) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if value is None or type(value) in (str, int, float, bool):
+        return value
     if isinstance(value, UUID | Decimal):
         return str(value)
     if isinstance(value, dt.datetime):

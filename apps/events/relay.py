@@ -15,7 +15,7 @@ from apps.events.ports import Broker, BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 
-IDLE_S = 0.1
+IDLE_S = 0.1  # also after a few events: the next ones come together
 RENEW_S = 3.0
 INSPECT_S = 2.0
 PAUSE_S = 1.0
@@ -37,7 +37,7 @@ class Relay:
             try:
                 moved = await self.turn()
                 on_turn()
-                await _rest(stopping, 0 if moved else IDLE_S)
+                await _rest(stopping, 0 if moved == outbox.BATCH else IDLE_S)
             except (BrokerUnavailable, DatabaseError, InterfaceError) as error:
                 log.warning("relay_paused", cause=str(error))
                 self._inspected_at = float("-inf")

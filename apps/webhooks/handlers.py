@@ -1,9 +1,11 @@
 """What webhooks do when something has happened."""
 
+from collections.abc import Sequence
+
 from apps.events.contracts import Envelope
 from apps.webhooks.services import enqueue
 
 
-def on_event(envelope: Envelope) -> None:
-    """Write an event down for the tenant's endpoints, together with the inbox's row."""
-    enqueue(envelope)
+def on_events(envelopes: Sequence[Envelope]) -> None:
+    """Write events down for the tenant's endpoints, together with the inbox's rows."""
+    enqueue(envelopes)

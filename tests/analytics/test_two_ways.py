@@ -9,7 +9,7 @@ import pytest
 
 from apps.analytics import selectors, services
 from apps.analytics.checking import check_kpis
-from apps.analytics.handlers import on_event
+from apps.analytics.handlers import on_events
 from apps.analytics.kpis import KPIS
 from apps.analytics.models import ConversationFact, ReadModelState
 from apps.analytics.spans import GRANULARITIES, MAX_DAYS_BY_HOUR, span_between
@@ -122,7 +122,7 @@ def test_a_customer_who_comes_back_takes_the_resolution_back(acme: TenantRef):
         acme, conversation, "message.received", BEGIN + 100 * HOUR, channel="widget", text="b", seq=3
     )
     with in_tenant(acme):
-        on_event(back)
+        on_events([back])
     assert resolved() == 0
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 import random
 import uuid
 
-from apps.analytics.handlers import on_event
+from apps.analytics.handlers import on_events
 from apps.events.contracts import Envelope
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -102,4 +102,4 @@ def deliver(dice: random.Random, tenant: TenantRef, events: list[Envelope]) -> N
     dice.shuffle(sent)
     with in_tenant(tenant):
         for envelope in sent:
-            on_event(envelope)
+            on_events([envelope])

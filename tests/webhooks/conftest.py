@@ -14,7 +14,7 @@ from apps.events.contracts import Consumer, Envelope
 from apps.tenants.contracts import TenantRef
 from workers.consumers import handle_envelope
 
-CONSUMER = Consumer("webhooks_agent", "AGENT_EVENTS", (), "apps.webhooks.handlers.on_event")
+CONSUMER = Consumer("webhooks_agent", "AGENT_EVENTS", (), "apps.webhooks.handlers.on_events", takes_many=True)
 
 
 @dataclass

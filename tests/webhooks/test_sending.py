@@ -81,7 +81,7 @@ def test_an_event_is_told_once_to_its_tenant_only(
     for _ in range(2):
         tell(acme, envelope)
     with in_tenant(acme):
-        assert services.enqueue(envelope) == 1, "also without the inbox"
+        assert services.enqueue([envelope]) == 1, "also without the inbox"
     assert sweep() == 1
     assert sweep() == 0
     (request,) = receiver.requests

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db.models import Q
 from django.utils import timezone
 
 from apps.events.contracts import Envelope
@@ -25,17 +25,16 @@ REPLAYED_AT_ONCE = 1000
 STOPPED = "The endpoint is {state}: resume it first."
 
 
-def enqueue(envelope: Envelope) -> int:
-    """Write down an event for every endpoint that wants it, once, in the tenant's transaction."""
-    wanting = WebhookEndpoint.objects.exclude(state=EndpointState.GONE).filter(
-        Q(event_types__contains=[envelope.type]) | Q(event_types__contains=[ALL_TYPES])
-    )
-    ids = list(wanting.values_list("id", flat=True))
-    if not ids:
-        return 0
-    body = _written(public_payload(envelope))
-    made = [_delivery(one, envelope.id, envelope.type, body) for one in ids]
-    return len(WebhookDelivery.objects.bulk_create(made, ignore_conflicts=True))
+def enqueue(envelopes: Sequence[Envelope]) -> int:
+    """Write down events for every endpoint that wants them, once, in the tenant's transaction."""
+    there = WebhookEndpoint.objects.exclude(state=EndpointState.GONE)
+    wanted = dict(there.values_list("id", "event_types"))
+    made = []
+    for envelope in envelopes:
+        ids = [one for one, types in wanted.items() if envelope.type in types or ALL_TYPES in types]
+        body = _written(public_payload(envelope)) if ids else ""
+        made += [_delivery(one, envelope.id, envelope.type, body) for one in ids]
+    return len(WebhookDelivery.objects.bulk_create(made, ignore_conflicts=True)) if made else 0
 
 
 def send_test(*, tenant: TenantRef, endpoint_id: UUID, event_type: str = "", actor: str) -> WebhookDelivery:
