@@ -47,8 +47,8 @@ WITH held AS (
   RETURNING tenant_id, id
 ), told AS (
   INSERT INTO {_FACT} (tenant_id, run_id, seq, kind, data)
-  SELECT held.tenant_id, held.id, %(version)s + fact.place, fact.kind, fact.data
-  FROM held, unnest(%(kinds)s::text[], %(data)s::jsonb[]) WITH ORDINALITY AS fact (kind, data, place)
+  SELECT held.tenant_id, held.id, %(version)s + fact.place, fact.told ->> 0, fact.told -> 1
+  FROM held, jsonb_array_elements(%(facts)s) WITH ORDINALITY AS fact (told, place)
 )
 SELECT id FROM held
 """  # noqa: S608 - as above
@@ -92,8 +92,7 @@ def store_facts(
         "epoch": lease.epoch,
         "version": run.version,
         "count": len(facts),
-        "kinds": [fact.kind.value for fact in facts],
-        "data": [Jsonb(dict(fact.data)) for fact in facts],
+        "facts": Jsonb([[fact.kind.value, dict(fact.data)] for fact in facts]),
         "status": status,
         "error": error,
         "rests": rests,
