@@ -63,16 +63,31 @@ def _events(
             except Empty:
                 yield KEEP_ALIVE
                 continue
-            if delta is None:
+            pieces, is_over = _take_all(queue, delta)
+            of_ours = (piece for piece in pieces if piece.reply_id == str(question.run_id))
+            # Each piece is an event; those that are there already are sent in one go.
+            if news := b"".join(completion.delta(new) for piece in of_ours if (new := text.accept(piece))):
+                yield news
+            if is_over:
                 break
-            if delta.reply_id == str(question.run_id) and (news := text.accept(delta)):
-                yield completion.delta(news)
     if work.answer is None:
         yield _failure(work.failure) + DONE
         return
     if rest := text.finish(work.answer.text):
         yield completion.delta(rest)
     yield completion.closing(work.answer)
+
+
+def _take_all(queue: "SimpleQueue[Delta | None]", first: Delta | None) -> tuple[list[Delta], bool]:
+    """Return the deltas that wait, and whether the work is over."""
+    pieces: list[Delta] = []
+    delta = first
+    while delta is not None:
+        pieces.append(delta)
+        if queue.empty():
+            return pieces, False
+        delta = queue.get_nowait()
+    return pieces, True
 
 
 def _failure(exc: Exception | None) -> bytes:
