@@ -339,7 +339,7 @@ HOOK_BODY_MAX_BYTES = 256 * 1024
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=32 * 1024 * 1024)
 
 # Threads of the web process; a request gets one once its body has come, which may take so long and no longer.
-WEB_THREADS = env.int("WEB_THREADS", default=8)
+WEB_THREADS = env.int("WEB_THREADS", default=32)
 BODY_GRACE_S = env.float("BODY_GRACE_S", default=10.0)
 BODY_MIN_BYTES_S = env.int("BODY_MIN_BYTES_S", default=16 * 1024)
 SEND_TIMEOUT_S = env.float("SEND_TIMEOUT_S", default=30.0)

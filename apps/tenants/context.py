@@ -99,6 +99,15 @@ def wait_for_disk() -> None:
         cursor.execute("SET LOCAL synchronous_commit TO DEFAULT")
 
 
+def release_connection() -> None:
+    """Give this thread's connection back to its pool while something outside is waited for.
+
+    Inside a transaction nothing happens; the next statement takes a connection again.
+    """
+    if not connections[APP].in_atomic_block:
+        connections[APP].close()
+
+
 @contextmanager
 def in_platform() -> Iterator[str]:
     """Open a transaction of the platform role and yield the connection's alias for `using()`.

@@ -14,6 +14,7 @@ from apps.inference.services import answer_extractively, complete_chat
 from apps.orchestration.steps.context import Output, StepContext
 from apps.orchestration.steps.history import read_history
 from apps.orchestration.tools.knowledge import faq_search
+from apps.tenants.context import release_connection
 
 TIMEOUT_S = 30.0
 # What is no question to the knowledge is not answered with "I could not find that".
@@ -36,6 +37,7 @@ def write_reply(context: StepContext) -> Output:
         _emit(context, text)
 
     reason = ""
+    release_connection()  # a model takes seconds, and there are fewer connections than threads
     try:
         result = complete_chat(
             tenant=context.tenant, request=request, on_delta=emit if context.emit else None
