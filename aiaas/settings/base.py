@@ -193,8 +193,8 @@ EXPORT_DIR = Path(env.str("EXPORT_DIR", default=str(DATA_DIR / "exports")))
 DB_POOL_SIZE = env.int("DB_POOL_SIZE", default=8)
 
 
-# What a connection's server process remembers of the tenants that it has served is freed with it alone.
-DB_CONNECTION_TENANTS = env.int("DB_CONNECTION_TENANTS", default=200)
+# What a connection's server process remembers of tenants' tables (about 35 kB each) is freed with it alone.
+DB_CONNECTION_TABLES = env.int("DB_CONNECTION_TABLES", default=4000)
 DB_CONNECTION_LIFETIME_S = env.float("DB_CONNECTION_LIFETIME_S", default=1800)
 REPLICA_TIMEOUT_S = env.float("REPLICA_TIMEOUT_S", default=1.0)
 

@@ -1,4 +1,4 @@
-"""A connection that has served many tenants is replaced, so that its server process stays small."""
+"""A connection that knows many tenants' tables is replaced, so that its server process stays small."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
+from apps.crm.models import Customer, Order
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
@@ -31,7 +32,7 @@ def serve(*tenants: TenantRef) -> int:
 
 
 def test_a_connection_is_kept_for_few_tenants_and_replaced_after_many(pooled, settings, acme, globex):
-    settings.DB_CONNECTION_TENANTS = 3
+    settings.DB_CONNECTION_TABLES = 3
     first = serve(acme)
     assert [serve(acme, globex) for _ in range(5)] == [first] * 5
     third = TenantRef(uuid4(), "third", "t_third")
@@ -39,3 +40,17 @@ def test_a_connection_is_kept_for_few_tenants_and_replaced_after_many(pooled, se
     second = serve(acme)
     assert second != first
     assert serve(globex) == second
+
+
+def test_each_table_of_a_tenant_counts(pooled, settings, acme):
+    settings.DB_CONNECTION_TABLES = 3
+    first = serve(acme)
+    with in_tenant(acme):
+        Customer.objects.exists()
+        Customer.objects.exists()
+    connection.close()
+    assert serve(acme) == first, "one table, however often"
+    with in_tenant(acme):
+        Order.objects.exists()
+    connection.close()
+    assert serve(acme) != first

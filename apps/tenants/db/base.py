@@ -26,7 +26,8 @@ BEGIN_AND_SET_BOTH = SQL(
 )
 NEED_NO_DISK = "SET LOCAL synchronous_commit TO off"
 UNKNOWN = object()  # a rolled-back savepoint may have undone what was set
-_served: "weakref.WeakKeyDictionary[Any, set[UUID]]" = weakref.WeakKeyDictionary()  # by server connection
+# By server connection, what its process keeps for good: a part of the catalog for each table of each tenant.
+_known: "weakref.WeakKeyDictionary[Any, set[tuple[UUID, str]]]" = weakref.WeakKeyDictionary()
 
 
 class ContextCursor(CursorWrapper):
@@ -84,8 +85,13 @@ class DatabaseWrapper(TenantsWrapper):
             else:
                 self._begin(path, tenant_id)
         self._applied = wanted
-        if wanted:
-            _served.setdefault(self.connection, set()).add(wanted.id)
+        self.note_tables([""])
+
+    def note_tables(self, tables: Iterable[str]) -> None:
+        """Note which of the current tenant's tables the connection has looked up."""
+        if isinstance(self._applied, TenantRef):
+            tenant_id = self._applied.id
+            _known.setdefault(self.connection, set()).update((tenant_id, table) for table in tables)
 
     @property
     def _is_open(self) -> bool:
@@ -128,12 +134,9 @@ class DatabaseWrapper(TenantsWrapper):
             write(items)
 
     def _close(self) -> None:
-        """Give the connection back to its pool, which replaces one that has served many tenants.
-
-        Its server process keeps a part of the catalog for each, for as long as it lives.
-        """
+        """Give the connection back to its pool, which replaces one that knows many tenants' tables."""
         is_pooled = self.connection is not None and self.pool
-        if is_pooled and len(_served.get(self.connection, ())) >= settings.DB_CONNECTION_TENANTS:
+        if is_pooled and len(_known.get(self.connection, ())) >= settings.DB_CONNECTION_TABLES:
             self.connection._expire_at = 0.0  # closed instead, it would be reported as broken
         super()._close()
 

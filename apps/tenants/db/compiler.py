@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.db import connections
 from django.db.backends.postgresql import compiler as base
 
@@ -24,14 +25,28 @@ def tenant_tables() -> frozenset[str]:
     )
 
 
+@cache
+def schema_tables() -> frozenset[str]:
+    """Return every table that each tenant has for itself."""
+    return frozenset(
+        model._meta.db_table
+        for model in apps.get_models(include_auto_created=True)
+        if apps.get_app_config(model._meta.app_label).name in settings.TENANT_APPS
+    )
+
+
 class Guard:
     query: Any
     using: Any
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
-        if self.using != OWNER and not tenant_tables().isdisjoint(self._tables()):
+        tables = self._tables()
+        if self.using != OWNER and not tenant_tables().isdisjoint(tables):
             self._require_context()
-        return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
+        answer = super().execute_sql(*args, **kwargs)  # type: ignore[misc]
+        if self.using in TENANT_ALIASES:
+            connections[self.using].note_tables(tables & schema_tables())
+        return answer
 
     def _tables(self) -> set[str]:
         joined = {alias.table_name for alias in self.query.alias_map.values()}
