@@ -13,6 +13,7 @@ from django.db import connection
 from uuid_utils.compat import uuid7
 
 from apps.billing.contracts import Period
+from apps.tenants.context import write_waiting
 
 # The lock's statement sees what was committed before it began, the next one what was committed before the
 # lock was got: only that one is to be believed.
@@ -57,7 +58,7 @@ def count_alone(tenant_id: UUID, kind: str, period: Period) -> tuple[int, int]:
     """Lock the quota until the transaction ends, begin an epoch, and return it with what is used."""
     parameters: dict[str, Any] = {"id": uuid7(), "tenant_id": tenant_id, "kind": kind}
     span: dict[str, dt.datetime] = {"start": period.start, "end": period.end}
-    connection.write_waiting()  # what this transaction has told counts too
+    write_waiting()  # what this transaction has told counts too
     with connection.cursor() as cursor:
         cursor.execute(LOCK_SQL, [_lock_name(tenant_id, kind)])
         cursor.execute(NEXT_EPOCH_SQL, parameters)

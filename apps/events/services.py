@@ -46,7 +46,7 @@ def publish(*events: DomainEvent) -> list[UUID]:
         written = {envelope.id for envelope in envelopes}
     else:
         envelopes = _envelopes(events)
-        written = _write([*connection.take_waiting(_write), *map(_row, envelopes)])
+        written = _write([*_connection().take_waiting(WRITE), *map(_row, envelopes)])
     told: list[UUID] = []
     for event, envelope in zip(events, envelopes, strict=True):
         if envelope.id not in written:
@@ -65,14 +65,14 @@ def publish_at_the_end(*events: DomainEvent) -> list[Envelope]:
     """
     envelopes = _envelopes(events)
     if envelopes:
-        connection.before_commit(_write, map(_row, envelopes))
+        _connection().before_commit(WRITE, map(_row, envelopes))
     return envelopes
 
 
 def enter_inbox(*, consumer: str, envelopes: Sequence[Envelope]) -> list[Envelope]:
     """Claim events for a consumer, in the projection's transaction; returns those not handled before."""
     by_id = {envelope.id: envelope for envelope in envelopes}  # one that came twice at once is handled once
-    parameters = [consumer, sorted(by_id), [by_id[each].tenant_id for each in sorted(by_id)]]
+    parameters: list[Any] = [consumer, sorted(by_id), [by_id[each].tenant_id for each in sorted(by_id)]]
     with connection.cursor() as cursor:
         cursor.execute(ENTER, parameters)
         fresh = {row[0] for row in cursor.fetchall()}
@@ -113,6 +113,10 @@ def mark_replayed(*, letter_id: UUID) -> None:
 def list_consumers() -> list[Consumer]:
     """Return the declared consumers."""
     return list(_subscriptions().CONSUMERS)
+
+
+def _connection() -> Any:
+    return connection  # an `apps.tenants.db` wrapper, which Django's types do not know
 
 
 def _write(rows: list[bytes]) -> set[UUID]:

@@ -8,6 +8,7 @@ of the transaction only.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from django.db import connections, transaction
 
@@ -90,13 +91,30 @@ def commit_with_next() -> None:
     forgets it. Later commits bring all earlier ones to the disk with them. Said before the transaction's
     first statement it costs none of its own.
     """
-    connections[APP].commit_with_next()
+    _app().commit_with_next()
 
 
 def wait_for_disk() -> None:
     """Take `commit_with_next` back: somebody is told at once after all."""
     with connections[APP].cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit TO DEFAULT")
+
+
+def write_later(sql: str, params: Any) -> None:
+    """Write what answers nothing together with what follows in this transaction, at the latest with COMMIT.
+
+    What is wrong with it shows there, so nobody can handle it by itself.
+    """
+    _app().write_later(sql, params)
+
+
+def write_waiting() -> None:
+    """Write now what this transaction has put off, for whoever has to read it in here."""
+    _app().write_waiting()
+
+
+def _app() -> Any:
+    return connections[APP]  # an `apps.tenants.db` wrapper, which Django's types do not know
 
 
 def release_connection() -> None:

@@ -54,7 +54,8 @@ def record_usages(
 
     Raises QuotaSpent, which takes back the caller's transaction.
     """
-    limited, counted = [], []
+    limited: list[UsageRecorded] = []
+    counted: list[UsageRecorded] = []
     for kind, quantity in quantities.items():
         if quantity < 0:
             raise ValueError(f"usage cannot be negative: {quantity} {kind}")

@@ -24,7 +24,7 @@ from apps.conversations.services import escalations
 from apps.conversations.services.channels import refuse_shut_channel
 from apps.conversations.services.messages import store_received
 from apps.conversations.services.possession import hand_to_agent, lock_conversation
-from apps.conversations.services.slots import first_place, first_slot
+from apps.conversations.services.slots import first_place, first_slot, insert_conversation
 from apps.crm.services import find_or_create_customer
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError
@@ -194,7 +194,7 @@ def _open(
 
 def _insert(conversation: Conversation) -> bool:
     if conversation.open_key is None:
-        conversation.save(force_insert=True)
+        insert_conversation(conversation)
         return True
     try:
         with transaction.atomic():

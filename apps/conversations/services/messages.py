@@ -12,7 +12,14 @@ from apps.conversations.contracts import Author, ConversationStatus, MessageView
 from apps.conversations.events import ConversationReopened, MessageReceived, MessageSent
 from apps.conversations.models import Message
 from apps.conversations.services.possession import lock_conversation
-from apps.conversations.services.slots import Slot, give_back, insert_message, summarise, take_slot
+from apps.conversations.services.slots import (
+    Slot,
+    give_back,
+    insert_message,
+    insert_message_once,
+    summarise,
+    take_slot,
+)
 from apps.events.services import publish
 from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.context import in_tenant
@@ -103,7 +110,7 @@ def post_reply(
         intent = (receipt or {}).get("intent") or None
         slot = take_slot(conversation_id, is_answered=_is_answer(message), intent=intent)
         message.seq = slot.seq
-        if not insert_message(message):
+        if not insert_message_once(message):
             give_back(slot)
             return _find_sent(conversation_id, key)
         _tell_sent(tenant, message)

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from apps.conversations.contracts import ChannelKind, ConversationStatus, ConversationView
 from apps.conversations.models import Conversation, Message
 from apps.resilience.errors import NotFoundError
+from apps.tenants.context import write_later
 
 SUBJECT_CHARS = 120
 _TABLE = Conversation._meta.db_table
@@ -46,8 +47,14 @@ _INSERT = f"""
 INSERT INTO {Message._meta.db_table}
   (id, created_at, conversation_id, seq, author, text, sources, receipt,
    client_message_id, reply_key, run_id, agent)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """  # noqa: S608 - the table's name is our own
+_INSERT_CONVERSATION = f"""
+INSERT INTO {_TABLE}
+  (id, created_at, channel, customer_id, status, visitor_id, subject, last_seq, epoch, agent, rating_comment,
+   is_answered, last_message_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, '', '', %s, %s)
+"""  # noqa: S608 - as above
 
 
 @dataclass(frozen=True)
@@ -131,15 +138,33 @@ def first_slot(conversation: ConversationView) -> Slot:
     )
 
 
-def insert_message(message: Message) -> bool:
+def insert_conversation(conversation: Conversation) -> None:
+    """Insert a conversation that no key of its own can stop, together with what follows."""
+    conversation.created_at, conversation.intent = timezone.now(), ""
+    who = (conversation.channel, conversation.customer_id, conversation.status, conversation.visitor_id)
+    place = (conversation.subject, conversation.last_seq, conversation.epoch)
+    last = (conversation.is_answered, conversation.last_message_at)
+    write_later(_INSERT_CONVERSATION, [conversation.id, conversation.created_at, *who, *place, *last])
+
+
+def insert_message(message: Message) -> None:
+    """Insert a message at the place that was taken for it, together with what follows."""
+    write_later(_INSERT, _values(message))
+
+
+def insert_message_once(message: Message) -> bool:
     """Insert a message at its place; False, and nothing done, where its key is in use."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_INSERT} ON CONFLICT DO NOTHING", _values(message))
+        return cursor.rowcount == 1
+
+
+def _values(message: Message) -> list[Any]:
     message.created_at, message.corrected_intent = timezone.now(), ""
     head = (message.id, message.created_at, message.conversation_id, message.seq, message.author)
     said = (message.text, Jsonb(message.sources), message.receipt and Jsonb(message.receipt))
     keys = (message.client_message_id, message.reply_key, message.run_id, message.agent)
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [*head, *said, *keys])
-        return cursor.rowcount == 1
+    return [*head, *said, *keys]
 
 
 def give_back(slot: Slot) -> None:

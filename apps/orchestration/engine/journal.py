@@ -102,8 +102,7 @@ class Journal:
     def _store(self, changes: dict[str, Any]) -> None:
         fields = {"error": self.state.error, "due_in_s": LEASE_S, **changes}
         status, rests = self.state.status.value, self._rests
-        if not store_facts(self.run, self.lease, self.waiting, status=status, rests=rests, **fields):
-            raise LeaseLost
+        store_facts(self.run, self.lease, self.waiting, status=status, rests=rests, **fields)
         publish(*self.events)
 
     @property

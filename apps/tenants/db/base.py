@@ -1,7 +1,7 @@
 """Set the tenant transaction-locally, at the first statement that needs it."""
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.backends.postgresql.base import CursorDebugWrapper
 from django.db.backends.utils import CursorWrapper
 from django_tenants.postgresql_backend.base import DatabaseWrapper as TenantsWrapper
+from psycopg import ClientCursor
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.sql import SQL
@@ -30,19 +31,27 @@ UNKNOWN = object()  # a rolled-back savepoint may have undone what was set
 _known: "weakref.WeakKeyDictionary[Any, set[tuple[UUID, str]]]" = weakref.WeakKeyDictionary()
 
 
+def join_json(items: Iterable[bytes]) -> str:
+    """Write an array of what is JSON already."""
+    return f"[{b','.join(items).decode()}]"
+
+
 class ContextCursor(CursorWrapper):
     """Set the context before each statement of the application's connection."""
 
     def _execute(self, sql: Any, params: Any, *ignored: Any) -> Any:
         self.db.apply_context()
+        self.db.write_what_is_later()
         return super()._execute(sql, params, *ignored)  # type: ignore[misc]  # absent from the stubs
 
     def _executemany(self, sql: Any, param_list: Any, *ignored: Any) -> Any:
         self.db.apply_context()
+        self.db.write_what_is_later()
         return super()._executemany(sql, param_list, *ignored)  # type: ignore[misc]  # absent from the stubs
 
     def copy(self, *args: Any, **kwargs: Any) -> Any:
         self.db.apply_context()
+        self.db.write_what_is_later()
         return self.cursor.copy(*args, **kwargs)
 
 
@@ -63,7 +72,8 @@ class DatabaseWrapper(TenantsWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._applied: TenantRef | object | None = None
         self._steering = self._is_lazy = False
-        self._waiting: dict[Callable[[list[Any]], object], list[Any]] = {}
+        self._later: list[bytes] = []
+        self._waiting: dict[str, list[bytes]] = {}
         super().__init__(*args, **kwargs)
 
     def _handle_search_path(self, cursor: Any = None) -> None:
@@ -104,9 +114,7 @@ class DatabaseWrapper(TenantsWrapper):
         begin = BEGIN_AND_SET_BOTH.format(path=path, tenant_id=tenant_id).as_bytes(self.connection)
         if self._is_lazy:
             begin += b"; " + NEED_NO_DISK.encode()
-        result = self.connection.pgconn.exec_(begin)
-        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-            raise error_from_result(result)
+        self._send(begin)
 
     def commit_with_next(self) -> None:
         """Let the transaction's commit not wait for the disk."""
@@ -115,23 +123,68 @@ class DatabaseWrapper(TenantsWrapper):
                 cursor.execute(NEED_NO_DISK)
         self._is_lazy = True
 
-    def before_commit(self, write: Callable[[list[Any]], object], items: Iterable[Any]) -> None:
-        """Have `write` called with all its items before the transaction, or the open savepoint, ends well.
+    def write_later(self, sql: str, params: Any) -> None:
+        """Write what answers nothing together with what follows: before the next statement, or with COMMIT.
 
-        A rollback drops them. `write` must fail by the database alone.
+        What is wrong with it shows there. A rollback drops it.
+        """
+        self.apply_context()
+        if self._is_watched:
+            with self.cursor() as cursor:
+                cursor.execute(sql, params)
+        else:
+            self._later.append(self._bind(sql, params))
+
+    def before_commit(self, sql: str, items: Iterable[bytes]) -> None:
+        """Have a statement executed before the transaction, or the open savepoint, ends well.
+
+        Its parameter is the array of all its items, each of which is JSON. A rollback drops them.
         """
         self.apply_context()  # no statement does it once the block has ended
-        self._waiting.setdefault(write, []).extend(items)
+        self._waiting.setdefault(sql, []).extend(items)
 
-    def take_waiting(self, write: Callable[[list[Any]], object]) -> list[Any]:
-        """Return what waits for `write`, for the caller to write it now."""
-        return self._waiting.pop(write, [])
+    def take_waiting(self, sql: str) -> list[bytes]:
+        """Return what waits for a statement, for the caller to execute it now."""
+        return self._waiting.pop(sql, [])
 
     def write_waiting(self) -> None:
-        """Write what waits now, for whoever has to read it in this transaction."""
+        """Write all that waits now, for whoever has to read it in this transaction."""
+        self.write_what_is_later()
         while self._waiting:
-            write, items = self._waiting.popitem()
-            write(items)
+            sql, items = self._waiting.popitem()
+            with self.cursor() as cursor:
+                cursor.execute(sql, [join_json(items)])
+
+    def write_what_is_later(self) -> None:
+        """Write in one round trip what `write_later` was given."""
+        if self._later:
+            pieces, self._later = self._later, []
+            self._send(b"; ".join(pieces))
+
+    def _drop_waiting(self) -> None:
+        self._later.clear()
+        self._waiting.clear()
+
+    def _commit_with_all(self) -> None:
+        """Send all that waits and COMMIT in one round trip; the driver then finds nothing left to commit."""
+        waiting, self._waiting = self._waiting, {}
+        self._later += [self._bind(sql, [join_json(items)]) for sql, items in waiting.items()]
+        self._later.append(b"COMMIT")
+        self.write_what_is_later()
+
+    def _bind(self, sql: str, params: Any) -> bytes:
+        return ClientCursor(self.connection).mogrify(sql, params).encode()
+
+    def _send(self, statements: bytes) -> None:
+        with self.wrap_database_errors:
+            result = self.connection.pgconn.exec_(statements)
+            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                raise error_from_result(result)
+
+    @property
+    def _is_watched(self) -> bool:
+        """Whether somebody counts or wraps statements, who is to see each of them."""
+        return bool(self.queries_logged or self.execute_wrappers)
 
     def _close(self) -> None:
         """Give the connection back to its pool, which replaces one that knows many tenants' tables."""
@@ -166,18 +219,21 @@ class DatabaseWrapper(TenantsWrapper):
             super()._savepoint_commit(sid)
 
     def _savepoint_rollback(self, sid: str) -> None:
-        self._waiting.clear()
+        self._drop_waiting()
         with self._steer():
             super()._savepoint_rollback(sid)
         self._applied = UNKNOWN
 
     def _commit(self) -> None:
-        self.write_waiting()
+        if self._is_watched or not (self._later or self._waiting):
+            self.write_waiting()
+        else:
+            self._commit_with_all()
         self._applied, self._is_lazy = None, False
         super()._commit()
 
     def _rollback(self) -> None:
-        self._waiting.clear()
+        self._drop_waiting()
         self._applied, self._is_lazy = None, False
         super()._rollback()
 
@@ -186,11 +242,11 @@ class DatabaseWrapper(TenantsWrapper):
         super()._set_autocommit(autocommit)
 
     def connect(self) -> None:
-        self._waiting.clear()
+        self._drop_waiting()
         self._applied, self._is_lazy = None, False
         super().connect()
 
     def close(self) -> None:
-        self._waiting.clear()
+        self._drop_waiting()
         self._applied, self._is_lazy = None, False
         super().close()

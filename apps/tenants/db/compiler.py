@@ -45,7 +45,8 @@ class Guard:
             self._require_context()
         answer = super().execute_sql(*args, **kwargs)  # type: ignore[misc]
         if self.using in TENANT_ALIASES:
-            connections[self.using].note_tables(tables & schema_tables())
+            wrapper: Any = connections[self.using]
+            wrapper.note_tables(tables & schema_tables())
         return answer
 
     def _tables(self) -> set[str]:
