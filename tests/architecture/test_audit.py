@@ -9,6 +9,7 @@ from django.conf import settings
 ROOT = Path(settings.ROOT)
 WRITES = {
     "create", "update", "save", "delete", "bulk_create", "bulk_update", "update_or_create", "get_or_create",
+    "write_later", "insert_message_once",
 }  # fmt: skip
 RECORDS = {"record_audit", "record_for_person"}
 Name = tuple[str, str]
@@ -94,6 +95,7 @@ class Function:
         self.is_of_a_tenant = any(argument.arg == "tenant" for argument in node.args.kwonlyargs)
         for call in (found for found in ast.walk(node) if isinstance(found, ast.Call)):
             if isinstance(call.func, ast.Name):
+                self.has_writes = self.has_writes or call.func.id in WRITES
                 self.calls.add(imports.get(call.func.id, (module, call.func.id)))
             elif isinstance(call.func, ast.Attribute):
                 self.has_writes = self.has_writes or call.func.attr in WRITES

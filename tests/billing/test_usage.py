@@ -2,7 +2,7 @@ import datetime as dt
 from uuid import uuid4
 
 import pytest
-from django.db import ProgrammingError, connection, transaction
+from django.db import ProgrammingError, transaction
 
 from apps.billing import selectors, services
 from apps.billing.handlers import on_usage_recorded
@@ -10,7 +10,7 @@ from apps.billing.models import UsageBucket, UsageEvent
 from apps.events.contracts import Envelope
 from apps.events.models import OutboxEvent
 from apps.resilience.errors import NotFoundError
-from apps.tenants.context import in_tenant
+from apps.tenants.context import in_tenant, write_waiting
 
 NOON = dt.datetime(2026, 3, 5, 12, 7, tzinfo=dt.UTC)
 
@@ -102,7 +102,7 @@ def test_a_runs_usage_is_told_in_one_statement(acme, django_assert_num_queries):
     quantities = {"run": 1, "prompt_token": 20, "completion_token": 30}
     with in_tenant(acme), django_assert_num_queries(1):
         services.record_usages(tenant=acme, quantities=quantities, source_id="r1")
-        connection.write_waiting()
+        write_waiting()
     with in_tenant(acme):
         assert OutboxEvent.objects.filter(type="billing.usage.recorded").count() == 3
 

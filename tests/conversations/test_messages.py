@@ -1,12 +1,12 @@
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from uuid_utils.compat import uuid7
 
 from apps.billing.services import reserving
 from apps.conversations import selectors, services
 from apps.conversations.models import Message
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
-from apps.tenants.context import in_tenant
+from apps.tenants.context import in_tenant, write_waiting
 from tests.conversations.conftest import told
 
 
@@ -170,4 +170,4 @@ def test_a_message_takes_few_queries(acme, conversation, django_assert_num_queri
             say(acme, conversation, client_message_id="c1")
         with django_assert_num_queries(3):  # place, message, outbox
             reply(acme, conversation)
-            connection.write_waiting()
+            write_waiting()

@@ -9,7 +9,7 @@ from apps.crm.contracts import OrderStatus
 from apps.crm.models import Customer, Order, OrderAction
 from apps.events.models import OutboxEvent
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
-from apps.tenants.context import in_tenant
+from apps.tenants.context import in_tenant, write_waiting
 
 
 def order(tenant, number="1042", **fields):
@@ -215,6 +215,7 @@ def test_an_order_is_acted_on_with_few_queries(acme, django_assert_num_queries):
         # lock, effect key, update, savepoint, record, release, outbox
         with django_assert_num_queries(7):
             services.hold_order(tenant=acme, order_id=made.id, effect_key="1")
+            write_waiting()
         with django_assert_num_queries(2):
             services.hold_order(tenant=acme, order_id=made.id, effect_key="1")
 
