@@ -32,7 +32,7 @@ QUESTION = "Where is my order and when will it come?"
 
 
 def run(stdout: TextIO) -> dict[str, Any]:
-    """Measure the upstream alone, LiteLLM and us, in turn, at each concurrency; then the reads."""
+    """Measure the reads; then the upstream alone, LiteLLM and us, in turn, at each concurrency."""
     with tempfile.TemporaryDirectory(prefix="aiaas-gateway-") as name:
         folder = Path(name)
         with peers.granian("asgi", "upstream:application", folder) as upstream:
@@ -42,6 +42,7 @@ def run(stdout: TextIO) -> dict[str, Any]:
 def _measure_all(upstream: str, folder: Path, stdout: TextIO) -> dict[str, Any]:
     with install(OPENAI_API_KEY="bench", OPENAI_BASE_URL=upstream, EMBEDDING_MODEL="") as place:
         token = _prepare(place)
+        reads = measure_reads(place, token, folder, stdout)  # first: completions leave events to be taken in
         with _litellm(upstream, folder, stdout) as litellm:
             doors = {"direct": (upstream, "none", "fake")}
             if litellm:
@@ -54,8 +55,7 @@ def _measure_all(upstream: str, folder: Path, stdout: TextIO) -> dict[str, Any]:
                 for stream in (False, True)
                 for concurrency in CONCURRENCIES
             }
-        results["reads"] = measure_reads(place, token, folder, stdout)
-    return results
+    return results | {"reads": reads}
 
 
 @contextmanager
