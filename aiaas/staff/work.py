@@ -25,6 +25,7 @@ PRE = '<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>'
 RUN_COLOURS = {
     "running": "info",
     "completed": "success",
+    "sleeping": "info",
     "waiting": "warning",
     "compensating": "warning",
     "failed": "danger",

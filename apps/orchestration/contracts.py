@@ -10,9 +10,14 @@ from uuid import UUID
 
 
 class RunStatus(enum.StrEnum):
-    """How a run stands; `waiting` needs a human, because an effect's outcome is unknown."""
+    """How a run stands.
+
+    `waiting` needs a human, because an effect's outcome is unknown; `sleeping` is at a wait step: until a
+    time, a signal or an approval.
+    """
 
     RUNNING = "running"
+    SLEEPING = "sleeping"
     COMPENSATING = "compensating"
     WAITING = "waiting"
     COMPLETED = "completed"
@@ -24,14 +29,24 @@ class RunStatus(enum.StrEnum):
     @property
     def is_end(self) -> bool:
         """Tell whether nothing happens any more unless somebody asks."""
-        return self not in (RunStatus.RUNNING, RunStatus.COMPENSATING, RunStatus.WAITING)
+        return self not in (
+            RunStatus.RUNNING,
+            RunStatus.SLEEPING,
+            RunStatus.COMPENSATING,
+            RunStatus.WAITING,
+        )
 
 
 class StepStatus(enum.StrEnum):
-    """How a step stands; `stuck` means that undoing it failed, `unknown` that its outcome was lost."""
+    """How a step stands.
+
+    `waiting` is for a time, a signal or an approval; `stuck` means that undoing it failed, `unknown` that its
+    outcome was lost.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
+    WAITING = "waiting"
     DONE = "done"
     SKIPPED = "skipped"
     FAILED = "failed"
@@ -54,6 +69,7 @@ class StepView:
     error: str = ""
     condition: dict[str, Any] | None = None
     undo: dict[str, Any] | None = None
+    awaited: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

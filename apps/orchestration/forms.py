@@ -30,6 +30,12 @@ class OutcomeForm(forms.Form):
     outcome = forms.ChoiceField(choices=[(name, name) for name in ("done", "not_done", "undone")])
 
 
+class ApprovalForm(forms.Form):
+    step = forms.CharField(max_length=63)
+    answer = forms.ChoiceField(choices=[(name, name) for name in ("approve", "decline")])
+    comment = forms.CharField(max_length=500, required=False)
+
+
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         label="Why",

@@ -62,6 +62,22 @@ class AgentRun(TenantModel):
         return f"{self.workflow_name} {self.id}"
 
 
+class RunSignal(TenantModel):
+    """Something that arrived for a run: a signal, or the answer to an approval; kept until it is awaited.
+
+    `taken_at` is when a wait step took it.
+    """
+
+    run_id = models.UUIDField()
+    name = models.CharField(max_length=80)
+    payload = models.JSONField(default=dict)
+    sender = models.CharField(max_length=100)
+    taken_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["run_id", "name", "id"], name="signal_of_run")]
+
+
 class RunEvent(models.Model):
     """One fact of a run's history; never changed, its state is the fold of all of them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import Any
 from uuid import UUID
 
@@ -75,9 +76,10 @@ def get_question(*, tenant: TenantRef, run_id: UUID) -> dict[str, Any] | None:
 
 
 def is_under_way(*, tenant: TenantRef, run_id: UUID) -> bool:
-    """Tell whether something will still happen to a run by itself."""
+    """Tell whether somebody works on a run, or soon will; one that sleeps may do so for days."""
     with in_tenant(tenant):
-        return AgentRun.objects.filter(id=run_id, due_at__isnull=False).exists()
+        moving = AgentRun.objects.filter(id=run_id, due_at__isnull=False)
+        return moving.exclude(status=RunStatus.SLEEPING).exists()
 
 
 def show_run(view: RunView) -> dict[str, Any]:
@@ -123,7 +125,15 @@ def _step_view(step: StepDefinition, state: RunState) -> StepView:
         error=known.error,
         condition=dict(known.condition) if known.condition else None,
         undo=_undo(known),
+        awaited=_awaited(known),
     )
+
+
+def _awaited(step: StepState) -> dict[str, Any] | None:
+    if step.status is not StepStatus.WAITING or step.awaited is None:
+        return None
+    until = step.awaited["until"]
+    return {**step.awaited, "until": dt.datetime.fromisoformat(until) if until else None}
 
 
 def _undo(step: StepState) -> dict[str, Any] | None:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 from uuid_utils.compat import uuid7
@@ -35,13 +34,13 @@ from apps.orchestration.engine.journal import Journal, append_fact, plain, read_
 from apps.orchestration.engine.records import insert_run
 from apps.orchestration.engine.state import REQUESTED, Fact, Kind, fold
 from apps.orchestration.models import AgentRun
-from apps.orchestration.ports import DeltaSink, RunHint
+from apps.orchestration.ports import DeltaSink
+from apps.orchestration.steering import hint_on_commit, lock_run, run_hint, steered, wake
 from apps.orchestration.steps.registry import load_actions
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import get_tenant, is_active, require_active
-from apps.tenants.services import record_audit
 
 __all__ = [
     "cancel_run",
@@ -142,7 +141,7 @@ def create_run(
         lease = leases.Lease(tenant.id, run.id, epoch=1)
         BIRTHS.add(Claim(run, fold([fact]), lease, get_tool_settings(tenant=tenant)))
     else:
-        _hint_on_commit(tenant, run.id)
+        hint_on_commit(tenant, run.id)
     return run
 
 
@@ -197,15 +196,15 @@ def cancel_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: str 
     Whoever executes it sees the wish at the next commit. This and every other act on a run is audited.
     """
     with in_tenant(tenant):
-        run = _locked(run_id)
+        run = lock_run(run_id)
         if RunStatus(run.status).is_end:
             raise ConflictError(f"The run has ended already: it is {run.status}.")
         if run.cancel_requested_at is None:
-            idle = {"due_at": Now()} if run.lease_owner == "" else {}
-            AgentRun.objects.filter(id=run_id).update(cancel_requested_at=Now(), **idle)
+            AgentRun.objects.filter(id=run_id).update(cancel_requested_at=Now())
+            wake(run)
         if run.status == RunStatus.WAITING:
             raise ConflictError("The outcome of a step is unknown; say first whether it was done.")
-        return _steered(tenant, run, "cancel", actor, reason=reason)
+        return steered(tenant, run, "cancel", actor, reason=reason)
 
 
 def compensate_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: str = "") -> RunView:
@@ -215,7 +214,7 @@ def compensate_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: 
     fails or is cancelled is undone by itself) and for one with nothing to undo.
     """
     with in_tenant(tenant):
-        run = _locked(run_id)
+        run = lock_run(run_id)
         if run.status != RunStatus.COMPLETED:
             raise ConflictError(f"Only a completed run can be undone; this run is {run.status}.")
         definition = get_definition(tenant=tenant, digest=run.workflow_hash)
@@ -223,13 +222,13 @@ def compensate_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: 
             raise ConflictError("Nothing can be undone: no step that was done declares a compensation.")
         fact = {"reason": REQUESTED, "by": actor, "why": reason}
         append_fact(run, Kind.COMPENSATION_STARTED, fact, finished_at=None)
-        return _steered(tenant, run, "compensate", actor, reason=reason)
+        return steered(tenant, run, "compensate", actor, reason=reason)
 
 
 def retry_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
     """Let a failed run, or a compensation that is stuck, go on; raises ConflictError for any other."""
     with in_tenant(tenant):
-        run = _locked(run_id)
+        run = lock_run(run_id)
         if run.status not in (RunStatus.FAILED, RunStatus.COMPENSATION_FAILED):
             raise ConflictError(
                 f"Only a failed run or a failed compensation can be retried; this run is {run.status}."
@@ -237,7 +236,7 @@ def retry_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
         is_undoing = run.status == RunStatus.COMPENSATION_FAILED
         changes = {} if is_undoing else {"output": None}
         append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None, **changes)
-        return _steered(tenant, run, "retry", actor)
+        return steered(tenant, run, "retry", actor)
 
 
 def settle_undo(*, tenant: TenantRef, run_id: UUID, step_id: str, actor: str = "") -> RunView:
@@ -246,7 +245,7 @@ def settle_undo(*, tenant: TenantRef, run_id: UUID, step_id: str, actor: str = "
     Raises ConflictError when the undoing of the step is not stuck.
     """
     with in_tenant(tenant):
-        run = _locked(run_id)
+        run = lock_run(run_id)
         step = fold(read_facts(run)).step(step_id)
         if run.status != RunStatus.COMPENSATION_FAILED or step.status is not StepStatus.STUCK:
             raise ConflictError(f"The undoing of {step_id!r} is not stuck.")
@@ -254,7 +253,7 @@ def settle_undo(*, tenant: TenantRef, run_id: UUID, step_id: str, actor: str = "
         undone = {"step": step_id, "action": step.undo.action, "attempt": step.undo.attempt, "output": {}}
         append_fact(run, Kind.STEP_UNDONE, {**undone, "by": actor})
         publish(_compensated(run, step_id, step.undo.action))
-        return _steered(tenant, run, "settle", actor, step=step_id)
+        return steered(tenant, run, "settle", actor, step=step_id)
 
 
 def resolve_step(
@@ -271,7 +270,7 @@ def resolve_step(
     Raises ConflictError when the step's outcome is not unknown.
     """
     with in_tenant(tenant):
-        run = _locked(run_id)
+        run = lock_run(run_id)
         state = fold(read_facts(run))
         if state.step(step_id).status is not StepStatus.UNKNOWN:
             raise ConflictError(f"The outcome of {step_id!r} is not unknown.")
@@ -281,15 +280,7 @@ def resolve_step(
             Kind.STEP_RESOLVED,
             {"step": step_id, "outcome": outcome, "output": output or {}, "by": actor},
         )
-        return _steered(tenant, run, "resolve", actor, step=step_id, outcome=outcome)
-
-
-def _steered(tenant: TenantRef, run: AgentRun, what: str, actor: str, **data: str) -> RunView:
-    """Record who did what to a run, and let a worker go on with it after the commit."""
-    told = {name: value for name, value in data.items() if value}
-    record_audit(tenant=tenant, actor=actor, action=f"run.{what}", target=str(run.id), data=told)
-    _hint_on_commit(tenant, run.id)
-    return selectors.get_run(tenant=tenant, run_id=run.id)
+        return steered(tenant, run, "resolve", actor, step=step_id, outcome=outcome)
 
 
 def _compensated(run: AgentRun, step: str, action: str) -> events.StepCompensated:
@@ -300,13 +291,6 @@ def _compensated(run: AgentRun, step: str, action: str) -> events.StepCompensate
         step=step,
         action=action,
     )
-
-
-def _locked(run_id: UUID) -> AgentRun:
-    run = AgentRun.objects.select_for_update().filter(id=run_id).first()
-    if run is None:
-        raise NotFoundError("There is no such run.")
-    return run
 
 
 def _take(tenant: TenantRef, run_id: UUID) -> Claim | None:
@@ -347,7 +331,7 @@ def _executed(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Ex
             settings=claim.settings,
             emit=_emitter(tenant, claim.run),
             stop_at=None if stop_after_s is None else time.monotonic() + stop_after_s,
-            on_stop=lambda: _hint().send(tenant_id=tenant.id, run_id=claim.run.id),
+            on_stop=lambda: run_hint().send(tenant_id=tenant.id, run_id=claim.run.id),
             may_go_on=partial(is_active, tenant),
         )
         execution.run()
@@ -369,16 +353,6 @@ def _emitter(tenant: TenantRef, run: AgentRun) -> Callable[[str], None] | None:
         sent += len(text)
 
     return emit
-
-
-def _hint_on_commit(tenant: TenantRef, run_id: UUID) -> None:
-    transaction.on_commit(lambda: _hint().send(tenant_id=tenant.id, run_id=run_id), robust=True)
-
-
-@cache
-def _hint() -> RunHint:
-    hint: RunHint = import_string(settings.RUN_HINT)()
-    return hint
 
 
 @cache

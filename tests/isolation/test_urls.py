@@ -63,6 +63,8 @@ BODIES = {
     "rating": {"score": 5},
     "resolve": {"resolution": "done"},
     "runs/resolve": {"step": "hold_order", "outcome": "not_done"},
+    "runs/approve": {"step": "hold_order", "approved": True},
+    "runs/signal": {"name": "paid"},
     "ship": {"carrier": "Post", "tracking_code": "1"},
     "refund": {"amount_cents": 1},
 }

@@ -45,7 +45,7 @@ def deltas(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.fixture
 def no_hints(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Collect hints instead of sending them."""
-    from apps.orchestration import services
+    from apps.orchestration import services, steering
 
     sent: list[Any] = []
 
@@ -53,7 +53,8 @@ def no_hints(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         def send(self, **ids: Any) -> None:
             sent.append(ids)
 
-    monkeypatch.setattr(services, "_hint", Hint)
+    for module in (services, steering):
+        monkeypatch.setattr(module, "run_hint", Hint)
     return sent
 
 

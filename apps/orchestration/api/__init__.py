@@ -23,5 +23,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel", runs.CancelView.as_view(), name="run-cancel"),
     path("runs/<uuid:run_id>/compensate", runs.CompensateView.as_view(), name="run-compensate"),
     path("runs/<uuid:run_id>/retry", runs.RetryView.as_view(), name="run-retry"),
+    path("runs/<uuid:run_id>/signal", runs.SignalView.as_view(), name="run-signal"),
+    path("runs/<uuid:run_id>/approve", runs.ApprovalView.as_view(), name="run-approve"),
     path("runs/<uuid:run_id>/resolve", runs.ResolveView.as_view(), name="run-resolve"),
 ]

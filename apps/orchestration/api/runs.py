@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from apps.orchestration import selectors, services
+from apps.orchestration import mailbox, selectors, services
 from apps.orchestration.api.requests import TenantRequest, actor_of
 from apps.orchestration.contracts import RunStatus, StepStatus
 from apps.orchestration.definitions.language.source import MAX_BYTES
@@ -32,6 +32,12 @@ class UndoSerializer(serializers.Serializer[Any]):
     error = serializers.CharField(allow_blank=True)
 
 
+class AwaitedSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField([(name, name) for name in ("for", "signal", "approval")])
+    what = serializers.CharField(help_text="The time, the signal's name, or what is to be approved.")
+    until = serializers.DateTimeField(allow_null=True, help_text="When the step goes on without it.")
+
+
 class StepSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     type = serializers.CharField()
@@ -43,6 +49,7 @@ class StepSerializer(serializers.Serializer[Any]):
     error = serializers.CharField(allow_blank=True)
     condition = serializers.DictField(allow_null=True, help_text="Its text, what it read, its result.")
     undo = UndoSerializer(allow_null=True)
+    awaited = AwaitedSerializer(allow_null=True)
 
 
 class RunSummarySerializer(serializers.Serializer[Any]):
@@ -261,6 +268,65 @@ class ResolveView(APIView):
             run = services.resolve_step(
                 **which, is_done=outcome == "done", output=output, actor=actor_of(request)
             )
+        return Response(RunSerializer(run).data)
+
+
+class SignalRequest(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=63)
+    payload = serializers.DictField(
+        default=dict, help_text="What the step gives as its output `payload`; at most 64 KiB."
+    )
+
+    def validate_payload(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what is too long to keep."""
+        if len(str(value)) > MAX_BYTES:
+            raise serializers.ValidationError(f"Use at most {MAX_BYTES // 1024} KiB.")
+        return value
+
+
+class SignalView(APIView):
+    """Tells a run of something that it waits for."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(operation_id="runs_signal", tags=["runs"], request=SignalRequest, responses=RunSerializer)
+    def post(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Send a signal; one that comes before its step waits for it is kept until then."""
+        asked = SignalRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        run = mailbox.send_signal(
+            tenant=request.tenant, run_id=run_id, actor=actor_of(request), **asked.validated_data
+        )
+        return Response(RunSerializer(run).data)
+
+
+class ApprovalRequest(serializers.Serializer[Any]):
+    step = serializers.CharField(max_length=63)
+    approved = serializers.BooleanField()
+    comment = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
+
+
+class ApprovalView(APIView):
+    """Answers a run that asks for an approval."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(
+        operation_id="runs_approve", tags=["runs"], request=ApprovalRequest, responses=RunSerializer
+    )
+    def post(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Approve or decline; the run goes on either way, and its next steps read which it was."""
+        asked = ApprovalRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        run = mailbox.answer_approval(
+            tenant=request.tenant,
+            run_id=run_id,
+            step_id=given["step"],
+            is_approved=given["approved"],
+            comment=given["comment"],
+            actor=actor_of(request),
+        )
         return Response(RunSerializer(run).data)
 
 

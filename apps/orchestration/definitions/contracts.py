@@ -29,6 +29,7 @@ class StepType(enum.StrEnum):
     TOOL = "tool"
     LLM = "llm"
     ESCALATION = "escalation"
+    WAIT = "wait"
 
 
 class Effect(enum.StrEnum):
@@ -142,6 +143,15 @@ class WorkflowDefinition:
             if step.id == step_id:
                 return step
         raise KeyError(step_id)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Name the signals that steps wait for."""
+        return tuple(
+            str(step.config["signal"])
+            for step in self.steps
+            if step.type is StepType.WAIT and "signal" in step.config
+        )
 
     def is_triggered_by(self, kind: str, event: str = "") -> bool:
         """Tell whether such a trigger is declared."""

@@ -55,6 +55,25 @@ class Execute:
 
 
 @dataclass(frozen=True)
+class BeginWait:
+    """Begin to wait; the moment until which is found by the database's clock."""
+
+    step: StepDefinition
+    attempt: int
+    arguments: Mapping[str, Any]
+    condition: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Await:
+    """See whether what a step waits for is there; else the run sleeps on."""
+
+    step: StepDefinition
+    attempt: int
+    awaited: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class LookUp:
     """Ask whether the intended effect happened."""
 
@@ -104,7 +123,7 @@ class Rest:
     """Nothing is to be done until somebody asks for something."""
 
 
-Command = Record | Execute | LookUp | RunFallback | UndoStep | Finish | Rest
+Command = Record | Execute | BeginWait | Await | LookUp | RunFallback | UndoStep | Finish | Rest
 
 
 def decide(state: RunState, definition: WorkflowDefinition, settings: Settings | None = None) -> Command:
@@ -118,6 +137,8 @@ def decide(state: RunState, definition: WorkflowDefinition, settings: Settings |
             return _settle(step, state, definition, settings or {})
     if state.is_cancelling:
         return _compensate("cancelled")
+    if state.status is RunStatus.SLEEPING:
+        return _await(state, definition)
     if state.fallback is not None:
         return Finish(RunStatus.COMPLETED)
     if state.failed_step:
@@ -178,9 +199,17 @@ def _begin(
         arguments = known.arguments if known.attempt and known.arguments else render(step.config, variables)
     except EvaluationError as error:
         return Record(_final_failure(step.id, known.attempt + 1, str(error)))
+    if step.type is StepType.WAIT:
+        return BeginWait(step, known.attempt + 1, arguments, condition)
     return Execute(
         step, known.attempt + 1, arguments, variables, condition=condition, delay_s=known.retry_in_s
     )
+
+
+def _await(state: RunState, definition: WorkflowDefinition) -> Command:
+    step = next(s for s in definition.steps if state.step(s.id).status is StepStatus.WAITING)
+    known = state.step(step.id)
+    return Await(step, known.attempt, known.awaited or {})
 
 
 def _condition(

@@ -19,6 +19,7 @@ from apps.orchestration.engine import decisions as d
 from apps.orchestration.engine.finish import finish
 from apps.orchestration.engine.journal import CancelArrived, Journal, LeaseLost
 from apps.orchestration.engine.state import Kind
+from apps.orchestration.engine.waits import begin_wait, end_wait
 from apps.orchestration.steps.context import Output, StepContext, StepFailed
 from apps.orchestration.steps.registry import find_action, find_lookup
 from apps.orchestration.tools.specs import TOOLS
@@ -48,6 +49,7 @@ class Execution:
     on_stop: Callable[[], None] = lambda: None
     may_go_on: Callable[[], bool] = lambda: True
     reply: MessageView | None = None  # what the run has said, once that is stored
+    is_asleep: bool = False
 
     def run(self) -> None:
         """Go on until the run rests; raises nothing but what is a defect."""
@@ -68,6 +70,8 @@ class Execution:
         """Stop before a command when the run has to sleep, or this process wants to hand it on."""
         if isinstance(command, d.Rest):
             self.journal.flush()
+            return True
+        if self.is_asleep:
             return True
         delay_s = getattr(command, "delay_s", 0.0)
         # A fresh claim of a sleeping run means that its time has come.
@@ -98,6 +102,8 @@ class Execution:
                 journal.note(fact.kind, dict(fact.data))
             case d.Execute():
                 self._execute(command)
+            case d.BeginWait() | d.Await():
+                self._wait(command)
             case d.LookUp():
                 self._look_up(command)
             case d.RunFallback():
@@ -106,6 +112,12 @@ class Execution:
                 self._undo(command)
             case d.Finish(status):
                 self.reply = finish(journal, self.definition, status)
+
+    def _wait(self, command: d.BeginWait | d.Await) -> None:
+        if isinstance(command, d.BeginWait):
+            begin_wait(self.journal, command)
+        else:
+            self.is_asleep = end_wait(self.journal, command)
 
     def _context(self, path: str, step_id: str, arguments: Mapping[str, Any], **more: Any) -> StepContext:
         journal = self.journal

@@ -20,6 +20,8 @@ def give_up(journal: Journal, definition: WorkflowDefinition, settings: dict[str
     match command:
         case d.Execute(step, attempt):
             journal.note(Kind.STEP_FAILED, {"step": step.id, "attempt": attempt, **final})
+        case d.BeginWait(step, attempt) | d.Await(step, attempt):
+            journal.note(Kind.STEP_FAILED, {"step": step.id, "attempt": attempt, **final})
         case d.LookUp(step):
             journal.note(Kind.STEP_UNKNOWN, {"step": step.id})
         case d.RunFallback(step, action):

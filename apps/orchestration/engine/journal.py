@@ -100,9 +100,8 @@ class Journal:
         self.is_cancel_requested = held[0] is not None
 
     def _store(self, changes: dict[str, Any]) -> None:
-        fields = {"error": self.state.error, "due_in_s": LEASE_S, **changes}
-        status, rests = self.state.status.value, self._rests
-        store_facts(self.run, self.lease, self.waiting, status=status, rests=rests, **fields)
+        fields = {"error": self.state.error, "due_in_s": LEASE_S, "rests": self._rests, **changes}
+        store_facts(self.run, self.lease, self.waiting, status=self.state.status.value, **fields)
         publish(*self.events)
 
     @property

@@ -75,7 +75,8 @@ def _steps(state: RunState, definition: WorkflowDefinition) -> list[dict[str, An
 def shown_status(state: RunState, step_id: str) -> StepStatus:
     """Tell a step's state as people see it: what an ended run never came to was skipped."""
     status = state.step(step_id).status
-    return StepStatus.SKIPPED if status is StepStatus.PENDING and state.status.is_end else status
+    is_open = status in (StepStatus.PENDING, StepStatus.WAITING)
+    return StepStatus.SKIPPED if is_open and state.status.is_end else status
 
 
 def _fallback(state: RunState, answer: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ class Kind(enum.StrEnum):
     STEP_INTENDED = "step_intended"
     STEP_COMPLETED = "step_completed"
     STEP_FAILED = "step_failed"
+    STEP_WAITING = "step_waiting"
     STEP_UNKNOWN = "step_unknown"
     STEP_RESOLVED = "step_resolved"
     FALLBACK_COMPLETED = "fallback_completed"
@@ -68,6 +69,7 @@ class StepState:
     duration_ms: int | None = None
     condition: Mapping[str, Any] | None = None
     undo: Undo = Undo()
+    awaited: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,19 @@ def _intended(state: RunState, data: Mapping[str, Any]) -> RunState:
     )
 
 
+def _waiting(state: RunState, data: Mapping[str, Any]) -> RunState:
+    """Wait for what `awaited` tells: its `kind`, `what` exactly, and `until` when, if it ends by itself."""
+    changed = _set(
+        state,
+        data["step"],
+        status=StepStatus.WAITING,
+        attempt=data["attempt"],
+        awaited=data["awaited"],
+        condition=data.get("condition"),
+    )
+    return replace(changed, status=RunStatus.SLEEPING)
+
+
 def _completed(state: RunState, data: Mapping[str, Any]) -> RunState:
     step = data["step"]
     changed = _set(
@@ -143,7 +158,8 @@ def _completed(state: RunState, data: Mapping[str, Any]) -> RunState:
         condition=data.get("condition") or state.step(step).condition,
         error="",
     )
-    return replace(changed, done=(*state.done, step))
+    status = RunStatus.RUNNING if state.status is RunStatus.SLEEPING else state.status
+    return replace(changed, status=status, done=(*state.done, step))
 
 
 def _failed(state: RunState, data: Mapping[str, Any]) -> RunState:
@@ -259,6 +275,7 @@ _APPLY: dict[Kind, Callable[[RunState, Mapping[str, Any]], RunState]] = {
     Kind.STEP_INTENDED: _intended,
     Kind.STEP_COMPLETED: _completed,
     Kind.STEP_FAILED: _failed,
+    Kind.STEP_WAITING: _waiting,
     Kind.STEP_UNKNOWN: _unknown,
     Kind.STEP_RESOLVED: _resolved,
     Kind.FALLBACK_COMPLETED: _fallback_completed,

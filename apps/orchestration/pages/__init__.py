@@ -16,5 +16,6 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel/", runs.undo_run, {"action": "cancel"}, name="run_cancel"),
     path("runs/<uuid:run_id>/compensate/", runs.undo_run, {"action": "compensate"}, name="run_compensate"),
     path("runs/<uuid:run_id>/retry/", runs.retry, name="run_retry"),
+    path("runs/<uuid:run_id>/approve/", runs.approve, name="run_approve"),
     path("runs/<uuid:run_id>/resolve/", runs.resolve, name="run_resolve"),
 ]

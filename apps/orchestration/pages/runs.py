@@ -6,10 +6,10 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
-from apps.orchestration import selectors, services
+from apps.orchestration import mailbox, selectors, services
 from apps.orchestration.contracts import RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.selectors import get_definition
-from apps.orchestration.forms import OutcomeForm, ReasonForm, RunFilter
+from apps.orchestration.forms import ApprovalForm, OutcomeForm, ReasonForm, RunFilter
 from apps.orchestration.models import AgentRun
 from apps.orchestration.pages.graph import draw
 from apps.resilience.errors import InvalidInput
@@ -42,7 +42,8 @@ def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
         "events": selectors.list_run_events(tenant=request.tenant, run_id=run_id),
         "unknown": [step for step in run.steps if step.state is StepStatus.UNKNOWN],
         "stuck": [step for step in run.steps if step.state is StepStatus.STUCK],
-        "is_moving": not run.status.is_end,
+        "waiting": [step for step in run.steps if step.awaited],
+        "is_moving": not run.status.is_end and not _is_asked(run),
         "may_write": may_write,
         "may_see_contents": may_write,
         "offered": _offered(run) if may_write else [],
@@ -103,7 +104,29 @@ def resolve(request: MemberRequest, run_id: UUID) -> HttpResponse:
     return redirect("run", run_id)
 
 
+@member_page(write="write:runs", post_only=True)
+def approve(request: MemberRequest, run_id: UUID) -> HttpResponse:
+    """Approve or decline what a run asks for; it goes on either way."""
+    selectors.get_run(tenant=request.tenant, run_id=run_id)
+    form = ApprovalForm(request.POST)
+    if not form.is_valid():
+        raise InvalidInput({name: [str(error) for error in errors] for name, errors in form.errors.items()})
+    is_approved = form.cleaned_data["answer"] == "approve"
+    mailbox.answer_approval(
+        tenant=request.tenant,
+        run_id=run_id,
+        step_id=form.cleaned_data["step"],
+        is_approved=is_approved,
+        comment=form.cleaned_data["comment"],
+        actor=request.user.email,
+    )
+    notify(request, SAID["approve" if is_approved else "decline"])
+    return redirect("run", run_id)
+
+
 SAID = {
+    "approve": "Approved; the run goes on.",
+    "decline": "Declined; the run goes on with that.",
     "retry": "The run goes on.",
     "cancel": "The run stops, and what it has done is undone where that is declared.",
     "compensate": "The run is being undone, the last step first.",
@@ -111,12 +134,17 @@ SAID = {
 }
 
 
+def _is_asked(run: RunView) -> bool:
+    """Tell whether a person is to answer: the page must not be drawn anew while they write."""
+    return any(step.awaited and step.awaited["kind"] == "approval" for step in run.steps)
+
+
 def _offered(run: RunView) -> list[str]:
     """Return what a member may ask of a run in this state."""
     match run.status:
         case RunStatus.FAILED | RunStatus.COMPENSATION_FAILED:
             return ["retry"]
-        case RunStatus.RUNNING if not run.is_cancelling:
+        case RunStatus.RUNNING | RunStatus.SLEEPING if not run.is_cancelling:
             return ["cancel"]
         case RunStatus.COMPLETED if run.undoable:
             return ["compensate"]

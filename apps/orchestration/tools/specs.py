@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.orchestration.definitions.contracts import Effect
+from apps.orchestration.definitions.durations import DURATION
 from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.types import Type
 
@@ -40,6 +41,7 @@ def _arguments(*required: str, **properties: Schema) -> Schema:
 
 _TEXT = {"type": "string", "maxLength": 2000}
 _TEXTS = {"type": "array", "items": {"type": "string", "maxLength": 100}, "maxItems": 20}
+_DURATION = {"type": "string", "pattern": DURATION.pattern}
 _ORDER = t.record(
     id=t.STRING, number=t.STRING, status=t.STRING, total_cents=t.INT, currency=t.STRING, carrier=t.STRING,
     tracking_code=t.STRING,
@@ -178,6 +180,21 @@ _STEPS = [
             message=_TEXT,
         ),
         outputs={"escalation_id": t.STRING, "queue": t.STRING, "reason": t.STRING},
+    ),
+    ToolSpec(
+        name="wait",
+        summary="Wait for a while, for a signal, or for a person's approval; nothing is occupied meanwhile.",
+        effect=Effect.NONE,
+        arguments=_arguments(
+            **{"for": _DURATION},
+            signal={"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$"},
+            approval={"type": "string", "minLength": 1, "maxLength": 1000},
+            timeout=_DURATION,
+        ),
+        outputs={
+            "timed_out": t.BOOL, "approved": t.BOOL, "by": t.STRING, "comment": t.STRING,
+            "payload": t.ANY_MAP,
+        },
     ),
 ]  # fmt: skip
 STEP_TYPES: Mapping[str, ToolSpec] = {spec.name: spec for spec in _STEPS}

@@ -8,6 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from apps.orchestration.definitions.contracts import Problem, hook_name
+from apps.orchestration.definitions.durations import DURATION, duration_s
 from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.expressions import Hole, compile_expression, parse_text
 from apps.orchestration.definitions.language.schema import schema_problems
@@ -117,6 +118,8 @@ def _check_step_fields(source: Source, path: Path, step: Mapping[str, Any]) -> I
         yield source.problem(
             (*path, "tool"), f"a {step['type']} step has no tool", "remove the line", at_key=True
         )
+    if step["type"] == "wait":
+        yield from _check_wait(source, path, step.get("config", {}))
     if "model" in step and step["type"] != "llm":
         yield source.problem(
             (*path, "model"), f"a {step['type']} step has no model", "remove it", at_key=True
@@ -128,6 +131,23 @@ def _check_step_fields(source: Source, path: Path, step: Mapping[str, Any]) -> I
         if name is not None:
             where = (*path, key) if key == "fallback" else (*path, key, "action")
             yield from _check_action(source, where, name)
+
+
+def _check_wait(source: Source, path: Path, config: Mapping[str, Any]) -> Iterator[Problem]:
+    kinds = [name for name in ("for", "signal", "approval") if name in config]
+    if len(kinds) != 1:
+        message = "a wait step waits for one thing"
+        yield source.problem(path, message, "give one of `for`, `signal`, `approval` in its config")
+    elif "for" in kinds and "timeout" in config:
+        where = (*path, "config", "timeout")
+        yield source.problem(where, "`for` is over after its time anyway", "remove the line", at_key=True)
+    for name in ("for", "timeout"):
+        text = config.get(name)
+        if isinstance(text, str) and DURATION.fullmatch(text):
+            try:
+                duration_s(text)
+            except ValueError as error:
+                yield source.problem((*path, "config", name), str(error), "write a shorter one")
 
 
 def _after(variables: Variables, step: Mapping[str, Any], spec: ToolSpec) -> Variables:

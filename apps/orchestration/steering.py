@@ -1,0 +1,53 @@
+"""What every act on a run shares: its lock, its wake-up, its trace in the audit trail."""
+
+from __future__ import annotations
+
+from functools import cache
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils.module_loading import import_string
+
+from apps.orchestration import selectors
+from apps.orchestration.contracts import RunView
+from apps.orchestration.models import AgentRun
+from apps.orchestration.ports import RunHint
+from apps.resilience.errors import NotFoundError
+from apps.tenants.contracts import TenantRef
+from apps.tenants.services import record_audit
+
+
+def lock_run(run_id: UUID) -> AgentRun:
+    """Lock a run in the caller's transaction of its tenant; raises NotFoundError."""
+    run = AgentRun.objects.select_for_update().filter(id=run_id).first()
+    if run is None:
+        raise NotFoundError("There is no such run.")
+    return run
+
+
+def wake(run: AgentRun) -> None:
+    """Make a locked run due now, unless somebody executes it, who will look for what has come."""
+    if run.lease_owner == "":
+        AgentRun.objects.filter(id=run.id).update(due_at=Now())
+
+
+def steered(tenant: TenantRef, run: AgentRun, what: str, actor: str, **data: str) -> RunView:
+    """Record who did what to a run, and let a worker go on with it after the commit."""
+    told = {name: value for name, value in data.items() if value}
+    record_audit(tenant=tenant, actor=actor, action=f"run.{what}", target=str(run.id), data=told)
+    hint_on_commit(tenant, run.id)
+    return selectors.get_run(tenant=tenant, run_id=run.id)
+
+
+def hint_on_commit(tenant: TenantRef, run_id: UUID) -> None:
+    """Tell a worker of a run once the caller's transaction has committed."""
+    transaction.on_commit(lambda: run_hint().send(tenant_id=tenant.id, run_id=run_id), robust=True)
+
+
+@cache
+def run_hint() -> RunHint:
+    """Return how this process tells workers of runs."""
+    hint: RunHint = import_string(settings.RUN_HINT)()
+    return hint
