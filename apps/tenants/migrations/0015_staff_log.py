@@ -17,7 +17,7 @@ GRANT UPDATE, DELETE ON django_admin_log TO aiaas_app;
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0013_audit_search"),
+        ("tenants", "0014_domains"),
         ("admin", "0003_logentry_add_action_flag_choices"),
     ]
 
