@@ -8,9 +8,11 @@ from django.db import models
 from django.utils import timezone
 from pgvector.django import VectorField
 
-from apps.tenants.context import in_tenant
+from apps.tenants.context import current_tenant, in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.db.compiler import tenant_tables
+from apps.tenants.orm import SealedTextField
+from apps.tenants.secrets import PLATFORM, seal
 
 Model = type[models.Model]
 
@@ -79,10 +81,16 @@ def _text(field: Any, mark: str) -> str:
     return text if size >= len(text) else text[len(mark) :][:size]
 
 
+def _sealed(mark: str) -> str:
+    tenant = current_tenant()
+    return seal(mark, tenant.id if tenant else PLATFORM)
+
+
 # Looked through in this order: the first that fits makes the value.
 VALUES: list[tuple[type, Any]] = [
     (models.EmailField, lambda field, mark: f"{mark}.{uuid.uuid4().hex[:8]}@proof.example"),
     (models.GenericIPAddressField, lambda field, mark: "192.0.2.1"),
+    (SealedTextField, lambda field, mark: _sealed(mark)),
     (models.CharField, _text),
     (models.TextField, _text),
     (models.UUIDField, lambda field, mark: uuid.uuid4()),
