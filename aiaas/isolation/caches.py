@@ -18,6 +18,7 @@ from aiaas.isolation.report import Report
 
 # Keys and channels of the platform itself, and why they carry no tenant.
 PLATFORM_KEYS = {
+    r"platform:.*": "how the platform's own processes and schemas stand",
     r"rate:\{ip:.*": "a stranger's bucket: no tenant is known yet",
     r"celery(\x06\x16\d)?|_kombu\.binding.*|unacked.*": "the broker's queues; each payload names its tenant",
     r".*allauth.*": "log-in attempts, by address",

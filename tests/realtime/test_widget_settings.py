@@ -195,7 +195,8 @@ def test_a_domain_is_kept_as_browsers_send_it(text, origin):
     "text",
     [
         "shop", "ftp://shop.example", "javascript:alert(1)", "https://", "https://a b.example", "*",
-        "https://*.shop.example", "https://user@shop.example", "https://shop.example:99999", "a..example",
+        "https://*.example", "https://*.*.shop.example", "https://user@shop.example",
+        "https://shop.example:99999", "a..example",
         "-a.example", "https://[::1", "x" * 300 + ".example", "1.2.3", "shop.example\x00", "<script>.example",
     ],
 )  # fmt: skip

@@ -32,6 +32,7 @@ from apps.tenants.secrets import PLATFORM, CannotOpen, present_prefix, seal, uns
 HASHED = {
     ("tenants.User", "password"),  # by Django
     ("gateway.TokenFamily", "password_stamp"),  # a digest of that hash, which changes with it
+    ("tenants.Domain", "token"),  # no secret: a company's site shows it to everybody
 }
 OLD, NEW = "old-key-of-at-least-32-characters", "new-key-of-at-least-32-characters"
 A, B = UUID(int=1), UUID(int=2)
