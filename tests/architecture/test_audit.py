@@ -9,7 +9,7 @@ from django.conf import settings
 ROOT = Path(settings.ROOT)
 WRITES = {
     "create", "update", "save", "delete", "bulk_create", "bulk_update", "update_or_create", "get_or_create",
-    "write_later", "insert_message_once",
+    "_raw_delete", "write_later", "insert_message_once",
 }  # fmt: skip
 RECORDS = {"record_audit", "record_for_person"}
 Name = tuple[str, str]
