@@ -58,7 +58,7 @@ class Doorway:
         self._threads.shutdown()
 
     def _answer(self, environ: Environ, protocol: Any, loop: asyncio.AbstractEventLoop) -> None:
-        start = _Start()
+        start = _Start(closes=BODY_REFUSAL in environ)
         try:
             result = self._application(environ, start)
             try:
@@ -72,14 +72,21 @@ class Doorway:
 
 
 class _Start:
-    """WSGI's start_response."""
+    """WSGI's start_response.
+
+    With `closes` the client is told to send nothing more here: what is left of a refused body is in the way.
+    """
 
     status = 200
     headers: list[tuple[str, str]]
     is_sent = False
 
+    def __init__(self, *, closes: bool) -> None:
+        self._closes = closes
+
     def __call__(self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
-        self.status, self.headers = int(status[:3]), headers
+        self.status = int(status[:3])
+        self.headers = [*headers, ("Connection", "close")] if self._closes else headers
 
 
 def build_environ(scope: Any) -> Environ:
@@ -114,12 +121,14 @@ def build_environ(scope: Any) -> Environ:
 async def receive_body(environ: Environ, protocol: Any) -> None:
     """Put a request's body into its environment; raises BodyRefused for one that is too slow, long or short.
 
-    What announces more than it may hold is not waited for: the application refuses it by its length.
+    What announces more than it may hold is not waited for.
     """
     announced, limit = environ.get("CONTENT_LENGTH", ""), body_limit(environ)
     is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-    if not is_chunked and not (announced.isdigit() and 0 < int(announced) <= limit):
+    if not is_chunked and not (announced.isdigit() and int(announced)):
         return
+    if not is_chunked and int(announced) > limit:
+        raise BodyRefused(413)
     body = environ["wsgi.input"] = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - closed after the answer
     size = await _receive_chunks(protocol, body.write, limit)
     if is_chunked:
