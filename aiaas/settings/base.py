@@ -194,7 +194,7 @@ DB_POOL_SIZE = env.int("DB_POOL_SIZE", default=8)
 
 
 # What a connection's server process remembers of tenants' tables (about 35 kB each) is freed with it alone.
-DB_CONNECTION_TABLES = env.int("DB_CONNECTION_TABLES", default=4000)
+DB_CONNECTION_TABLES = env.int("DB_CONNECTION_TABLES", default=3500)
 DB_CONNECTION_LIFETIME_S = env.float("DB_CONNECTION_LIFETIME_S", default=1800)
 REPLICA_TIMEOUT_S = env.float("REPLICA_TIMEOUT_S", default=1.0)
 
