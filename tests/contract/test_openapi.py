@@ -180,7 +180,7 @@ def test_valid_credentials(acme: TenantRef, ids: dict[str, str], valkey):
     report("with valid credentials", counted)
     assert counted[200] > 50
     assert counted[400] > 50
-    assert counted[401] == 0 or counted[401] < 20  # the log-in and signed webhooks
+    assert counted[401] < 7 * CASES  # the log-in and signed webhooks
 
 
 def test_no_credentials(acme: TenantRef, ids: dict[str, str], valkey):
