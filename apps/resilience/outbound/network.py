@@ -13,7 +13,7 @@ from typing import Any
 import httpcore
 
 from apps.resilience.outbound.addresses import require_public
-from apps.resilience.outbound.errors import TimedOut, Unreachable
+from apps.resilience.outbound.errors import Refused, TimedOut, Unreachable
 
 PIECE_BYTES = 16 * 1024
 MAX_ADDRESSES = 4
@@ -83,7 +83,8 @@ class GuardedNetwork(httpcore.NetworkBackend):
         raise Unreachable(f"{host} does not take connections at port {port}.") from failure
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
-        raise NotImplementedError("only TCP leads out")
+        """Refuse: only TCP leads out."""
+        raise Refused("Only TCP leads out.")
 
 
 class ClockedStream(httpcore.NetworkStream):
