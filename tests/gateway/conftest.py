@@ -2,7 +2,9 @@ import pytest
 from django.test import Client
 
 from apps.gateway import limits
+from apps.tenants.contracts import Principal, TenantRef
 from apps.tenants.services import create_api_key
+from tests.gateway.tokens import member
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +29,9 @@ def api(acme) -> Client:
 @pytest.fixture
 def stranger() -> Client:
     return Client(raise_request_exception=False)
+
+
+@pytest.fixture
+def ada(acme: TenantRef) -> Principal:
+    """The owner of Acme, who logs in with a password."""
+    return member(acme)

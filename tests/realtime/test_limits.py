@@ -13,7 +13,6 @@ from tests.realtime.test_admission import reopening, sign
 
 async def refused(browser) -> dict:
     frame = await browser.hear("error")
-    assert frame["code"] == "too_fast"
     assert 1 <= frame["retry_after_s"] <= 60
     assert str(frame["retry_after_s"]) in frame["detail"]
     return frame
@@ -40,7 +39,7 @@ async def test_a_signed_customer_is_one_visitor_in_all_conversations(browse, set
         await browser.hello()
         await browser.say(text)
     await browser.send("message", text="c", client_message_id="c")
-    await refused(browser)
+    assert (await refused(browser))["code"] == "too_fast"
     other = await browse(token=sign(widget, "bob"))
     await other.hello()
     assert (await other.say("Hi"))["seq"] == 1
@@ -53,7 +52,7 @@ async def test_an_address_writes_so_much_a_minute_whoever_it_is(browse, settle):
         await browser.hello()
         await browser.say("Hi")
     await browser.send("message", text="Hi", client_message_id="x")
-    await refused(browser)
+    assert (await refused(browser))["code"] == "too_fast"
     elsewhere = await browse(address="198.51.100.9")
     await elsewhere.hello()
     await elsewhere.say("Hi")
@@ -65,7 +64,7 @@ async def test_an_address_begins_so_many_conversations_and_resumes_all_it_likes(
     await (await browse()).hello()
     third = await browse()
     await third.send("hello")
-    await refused(third)
+    assert (await refused(third))["code"] == "too_fast"
     again = await third.hello(**reopening(welcome))  # the same socket goes on
     assert again["conversation_id"] == welcome["conversation_id"]
     assert (await (await browse(address="198.51.100.9")).hello())["type"] == "welcome"
@@ -88,7 +87,7 @@ async def test_without_valkey_a_stricter_limit_of_the_process_holds(browse, sett
     for _ in range(2):  # a quarter
         await browser.say("Hi")
     await browser.send("message", text="Hi", client_message_id="x")
-    await refused(browser)
+    assert (await refused(browser))["code"] == "too_fast"
 
 
 @pytest.mark.parametrize(

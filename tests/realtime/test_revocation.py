@@ -29,19 +29,20 @@ def _quick(monkeypatch):
     monkeypatch.setattr(guard, "ROUND_EVERY_S", 0.2)
 
 
-async def sent_away(browser, *, code: str, close: int) -> None:
-    """Expect an error frame that says why, and the close, soon."""
+async def sent_away(browser, *, code: str, close: int) -> bool:
+    """Tell whether an error frame says why and the socket is closed so, soon."""
     begin = time.monotonic()
     while (frame := await browser.hear())["type"] != "error":
         pass
-    assert frame["code"] == code
-    assert await browser.close_code() == close
-    assert time.monotonic() - begin < SOON_S
+    assert (frame["code"], await browser.close_code()) == (code, close)
+    return time.monotonic() - begin < SOON_S
 
 
-async def stays(browser) -> None:
+async def stays(browser) -> bool:
     while not await browser._wire.receive_nothing(timeout=guard.ROUND_EVERY_S + 0.3):
-        assert (await browser.hear())["type"] != "error"
+        if (await browser.hear())["type"] == "error":
+            return False
+    return True
 
 
 # Visitors.
@@ -54,13 +55,13 @@ async def test_a_widget_that_is_switched_off_lets_everybody_go(browse, acme, wid
     await in_thread(
         services.set_widget_key_active, tenant=acme, key=widget.key, is_active=False, actor="test"
     )
-    await sent_away(browser, code="unknown_key", close=4401)
+    assert await sent_away(browser, code="unknown_key", close=4401)
 
 
 async def test_a_visitor_who_has_not_said_hello_goes_too(browse, acme, widget):
     browser = await browse()
     await in_thread(_change_elsewhere, acme, widget.key, is_active=False)
-    await sent_away(browser, code="unknown_key", close=4401)
+    assert await sent_away(browser, code="unknown_key", close=4401)
 
 
 def _change_elsewhere(tenant, key: str, **fields: object) -> None:
@@ -81,9 +82,9 @@ async def test_a_page_that_is_taken_off_the_list_loses_its_chats_and_others_do_n
     for browser in (lost, kept, other):
         await browser.hello()
     await in_thread(_change_elsewhere, acme, key.key, allowed_origins=["https://help.example"])
-    await sent_away(lost, code="origin_not_allowed", close=4403)
-    await stays(kept)
-    await stays(other)
+    assert await sent_away(lost, code="origin_not_allowed", close=4403)
+    assert await stays(kept)
+    assert await stays(other)
 
 
 @pytest.mark.parametrize("overlap_s", [0, 3600])
@@ -98,13 +99,13 @@ async def test_a_secret_that_was_replaced_at_once_ends_what_it_signed(browse, ac
         tenant=acme, key=widget.key, secret_version=0, overlap_s=overlap_s, actor="test",
     )  # fmt: skip
     if overlap_s:
-        await stays(customer)
+        assert await stays(customer)
         again = await browse(token=jwt.encode(signed, widget.identity_secret, algorithm="HS256"))
         await again.hello()
-        await stays(again)
+        assert await stays(again)
     else:
-        await sent_away(customer, code="token_invalid", close=4401)
-    await stays(anonymous)
+        assert await sent_away(customer, code="token_invalid", close=4401)
+    assert await stays(anonymous)
 
 
 # Colleagues.
@@ -150,15 +151,15 @@ async def test_a_colleague_is_sent_away(work, acme, end):  # noqa: F811
     client = await in_thread(log_in, acme, Role.AGENT)
     lost, kept = await work(acme, held=await in_thread(read_held, client)), await work(acme, "Bea")
     await in_thread(end, acme, client)
-    await sent_away(lost, code="access_ended", close=4401)
-    await stays(kept)
+    assert await sent_away(lost, code="access_ended", close=4401)
+    assert await stays(kept)
 
 
 async def test_what_happens_in_another_company_sends_nobody_away(work, acme, globex):  # noqa: F811
     client = await in_thread(log_in, acme, Role.AGENT)
     page = await work(acme, held=await in_thread(read_held, client))
     await in_thread(_come_and_go, globex, client)
-    await stays(page)
+    assert await stays(page)
 
 
 def _come_and_go(tenant, client) -> None:
@@ -171,9 +172,9 @@ def _come_and_go(tenant, client) -> None:
 async def test_a_visit_of_staff_ends_with_its_sockets(work, acme, end):  # noqa: F811
     client = await in_thread(_visiting, acme)
     page = await work(acme, held=await in_thread(read_held, client))
-    await stays(page)
+    assert await stays(page)
     await in_thread(_end_visit, client, end)
-    await sent_away(page, code="access_ended", close=4401)
+    assert await sent_away(page, code="access_ended", close=4401)
 
 
 def _visiting(tenant):
@@ -226,4 +227,4 @@ async def test_while_the_database_is_away_nobody_is_sent_away(browse, monkeypatc
     monkeypatch.setattr("apps.realtime.admission.list_widget_standings", fail)
     browser = await browse()
     await browser.hello()
-    await stays(browser)
+    assert await stays(browser)

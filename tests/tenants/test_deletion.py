@@ -29,7 +29,7 @@ from apps.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoin
 from tests.billing.invoices import make_invoice
 from tests.pages import log_in
 from tests.staff.test_admin import staff
-from tests.tenants.test_erasure import dump, publish_all, read_streams
+from tests.tenants.traces import dump, publish_all, read_streams
 
 pytestmark = pytest.mark.usefixtures("live_db")
 OWNER_EMAIL = "owner@acme.example"

@@ -2,16 +2,12 @@
 
 import asyncio
 import json
-import os
 import re
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from django.apps import apps
-from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connections, transaction
 from django.utils import timezone
@@ -22,10 +18,8 @@ from apps.conversations import services as conversations
 from apps.conversations.contracts import CustomerInput
 from apps.crm import services as crm
 from apps.crm.models import Order
-from apps.events.adapters.jetstream import JetStreamBroker, connect
 from apps.events.contracts import Envelope
 from apps.events.models import OutboxEvent
-from apps.events.relay import Relay
 from apps.events.services import bury
 from apps.ingestion.models import Question
 from apps.ingestion.questions import group_questions
@@ -45,6 +39,7 @@ from apps.tenants.models import Erasure
 from apps.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from tests.gateway.conftest import key_client
 from tests.pages import log_in
+from tests.tenants.traces import dump, publish_all, read_streams
 from workers.consumers import handle_envelope
 
 MARK = "zyxmark"
@@ -53,65 +48,8 @@ QUESTION = f"Where is the {MARK} parcel that I sent back?"
 PARCELS = [f"Where did my parcel {end}?" for end in ("go", "stop", "end up", "get lost", "arrive")]
 
 
-def dump(name: str) -> str:
-    """Write every row of every table of a database as text, as a superuser."""
-    lines = []
-    with psycopg.connect(os.environ["TEST_SUPERUSER_URL"], dbname=name, autocommit=True) as admin:
-        tables = admin.execute(
-            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 't_acme', 't_globex')"
-        ).fetchall()
-        for schema, table in tables:
-            for (row,) in admin.execute(f'SELECT t::text FROM "{schema}"."{table}" t'):
-                lines.append(f"{schema}.{table}: {row}")
-                lines += [bytes.fromhex(part).decode("latin-1") for part in _hexadecimal(row)]
-    return "\n".join(lines)
-
-
-def _hexadecimal(row: str) -> Iterator[str]:
-    """Read what bytes say: a remembered answer of the API is stored so."""
-    for piece in row.split("\\\\x")[1:] + row.split("\\x")[1:]:
-        digits = "".join(c for c in piece.split('"')[0].split(",")[0] if c in "0123456789abcdef")
-        yield digits[: len(digits) // 2 * 2]
-
-
 def marked(text: str) -> list[str]:
     return [line[:200] for line in text.splitlines() if MARK in line.lower()]
-
-
-async def publish_all() -> None:
-    client = await connect(settings.NATS_URL, name="test")
-    broker, stopping = JetStreamBroker(client), asyncio.Event()
-    relay = asyncio.create_task(Relay(broker).run(stopping))
-    async with asyncio.timeout(20):
-        while await asyncio.to_thread(_waiting):
-            await asyncio.sleep(0.05)
-    stopping.set()
-    await relay
-    await client.close()
-
-
-def _waiting() -> int:
-    try:
-        with connections["owner"].cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM events_outboxevent WHERE published_at IS NULL")
-            return cursor.fetchone()[0]
-    finally:
-        connections.close_all()
-
-
-async def read_streams() -> str:
-    """Return all that the streams hold."""
-    client = await connect(settings.NATS_URL, name="test")
-    js, found = client.jetstream(), []
-    for stream in ("AGENT_EVENTS", "BILLING_EVENTS"):
-        state = (await js.stream_info(stream)).state
-        for sequence in range(state.first_seq, state.last_seq + 1):
-            try:
-                found.append((await js.get_msg(stream, sequence)).data.decode())
-            except Exception:
-                continue  # deleted
-    await client.close()
-    return "\n".join(found)
 
 
 def consume(tenant: TenantRef) -> None:
