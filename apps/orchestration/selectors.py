@@ -29,9 +29,13 @@ def get_run(*, tenant: TenantRef, run_id: UUID) -> RunView:
         if run is None:
             raise NotFoundError("There is no such run.")
         definition = get_definition(tenant=tenant, digest=run.workflow_hash)
-        state = fold(read_facts(run))
-        undoable = [compensation.step for compensation in list_undoable(state, definition)]
-        return dataclasses.replace(summarise(run), steps=_step_views(state, definition), undoable=undoable)
+        return view_run(run, fold(read_facts(run)), definition)
+
+
+def view_run(run: AgentRun, state: RunState, definition: WorkflowDefinition) -> RunView:
+    """Shape a run whose state is known."""
+    undoable = [compensation.step for compensation in list_undoable(state, definition)]
+    return dataclasses.replace(summarise(run), steps=_step_views(state, definition), undoable=undoable)
 
 
 def list_runs(

@@ -32,7 +32,7 @@ from apps.orchestration.engine.giving_up import give_up
 from apps.orchestration.engine.inputs import check_input
 from apps.orchestration.engine.journal import Journal, append_fact, plain, read_facts
 from apps.orchestration.engine.records import insert_run
-from apps.orchestration.engine.state import REQUESTED, Fact, Kind, fold
+from apps.orchestration.engine.state import REQUESTED, Fact, Kind, RunState, fold
 from apps.orchestration.models import AgentRun
 from apps.orchestration.ports import DeltaSink
 from apps.orchestration.steering import hint_on_commit, lock_run, run_hint, steered, wake
@@ -105,7 +105,7 @@ def start_run(
         )
         if message_id is None:
             hold_quota(tenant=tenant, kind=UsageKind.RUN, source_id=run.id)
-        return selectors.get_run(tenant=tenant, run_id=run.id)
+        return selectors.view_run(run, RunState(input=run.input), definition)
 
 
 def create_run(

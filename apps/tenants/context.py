@@ -100,6 +100,12 @@ def wait_for_disk() -> None:
         cursor.execute("SET LOCAL synchronous_commit TO DEFAULT")
 
 
+def ask_first(sql: str, params: Any) -> list[tuple[str | None, ...]]:
+    """Return the rows of a statement that gives texts; as a transaction's first it costs no trip more."""
+    rows: list[tuple[str | None, ...]] = _app().ask_first(sql, params)
+    return rows
+
+
 def write_later(sql: str, params: Any) -> None:
     """Write what answers nothing together with what follows in this transaction, at the latest with COMMIT.
 

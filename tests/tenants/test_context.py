@@ -3,12 +3,13 @@
 import threading
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from apps.tenants.context import (
     NoTenantContext,
     NoTransaction,
     TenantMismatch,
+    ask_first,
     current_tenant,
     in_tenant,
     tenant_context,
@@ -32,6 +33,32 @@ def test_both_are_set_inside_and_gone_outside(live_db, acme: TenantRef):
         assert settings_of_session() == ('"t_acme", public', str(acme.id))
     assert "t_acme" not in settings_of_session()[0]
     assert settings_of_session()[1] == ""
+
+
+ASK = "SELECT current_setting('app.current_tenant_id'), current_schema(), %s::text"
+
+
+def test_a_transactions_first_question_is_asked_in_its_context(live_db, acme: TenantRef, globex: TenantRef):
+    for tenant in (acme, globex):
+        with in_tenant(tenant):
+            assert ask_first(ASK, [None]) == [(str(tenant.id), tenant.schema, None)]
+            assert ask_first(ASK, ["it's"]) == [(str(tenant.id), tenant.schema, "it's")], (
+                "not the first any more"
+            )
+            assert settings_of_session() == (f'"{tenant.schema}", public', str(tenant.id))
+    assert settings_of_session()[1] == ""
+
+
+def test_a_failed_first_question_leaves_nothing_behind(live_db, acme: TenantRef, globex: TenantRef):
+    with pytest.raises(DatabaseError), in_tenant(acme):
+        ask_first("SELECT (1 / 0)::text", [])
+    with in_tenant(globex):
+        assert ask_first(ASK, ["x"]) == [(str(globex.id), globex.schema, "x")]
+
+
+def test_a_first_question_without_a_tenant_finds_none(live_db):
+    with transaction.atomic():
+        assert ask_first("SELECT current_setting('app.current_tenant_id', true)", [])[0][0] in (None, "")
 
 
 def test_a_query_without_context_raises(live_db, acme: TenantRef):

@@ -94,10 +94,10 @@ class Journal:
 
     def _lock(self) -> None:
         """Refuse to write for a lost lease before anything else happens in the transaction."""
-        held = lock_run(self.run, self.lease)
-        if held is None:
+        is_cancel_requested = lock_run(self.run, self.lease)
+        if is_cancel_requested is None:
             raise LeaseLost
-        self.is_cancel_requested = held[0] is not None
+        self.is_cancel_requested = is_cancel_requested
 
     def _store(self, changes: dict[str, Any]) -> None:
         fields = {"error": self.state.error, "due_in_s": LEASE_S, "rests": self._rests, **changes}

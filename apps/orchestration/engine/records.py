@@ -6,14 +6,13 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from apps.orchestration.engine.leases import Lease
 from apps.orchestration.engine.state import Fact
 from apps.orchestration.models import AgentRun, RunEvent
-from apps.tenants.context import write_later
+from apps.tenants.context import ask_first, write_later
 
 _RUN, _FACT = AgentRun._meta.db_table, RunEvent._meta.db_table
 # The database's clock alone says when a run is due.
@@ -29,7 +28,7 @@ WITH run AS (
 INSERT INTO {_FACT} (tenant_id, run_id, seq, kind, data) SELECT tenant_id, id, 1, %(kind)s, %(data)s FROM run
 """  # noqa: S608 - the tables' names are our own
 _LOCK = f"""
-SELECT cancel_requested_at FROM {_RUN}
+SELECT (cancel_requested_at IS NOT NULL)::text FROM {_RUN}
 WHERE id = %s AND lease_epoch = %s AND version = %s FOR UPDATE
 """  # noqa: S608 - as above
 _STORE = f"""
@@ -57,6 +56,9 @@ SELECT 1 / count(*) FROM held
 def insert_run(run: AgentRun, fact: Fact, *, due_in_s: float) -> None:
     """Insert a run with its first fact, in the caller's transaction of its tenant."""
     run.created_at = timezone.now()
+    run.due_at = run.created_at + dt.timedelta(
+        seconds=due_in_s
+    )  # about: the row's own is by the database's clock
     names = ("id", "created_at", "workflow_name", "workflow_version", "workflow_hash", "status", "message_id")
     more = ("conversation_id", "lease_epoch", "lease_owner", "claims")
     values = {name: getattr(run, name) for name in (*names, *more)}
@@ -64,12 +66,10 @@ def insert_run(run: AgentRun, fact: Fact, *, due_in_s: float) -> None:
     write_later(_INSERT, {**values, **said, "due_in_s": due_in_s})
 
 
-def lock_run(run: AgentRun, lease: Lease) -> tuple[dt.datetime | None] | None:
-    """Lock a run's row if the lease holds, and return when somebody asked to cancel it; else None."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [run.id, lease.epoch, run.version])
-        found: tuple[dt.datetime | None] | None = cursor.fetchone()
-    return found
+def lock_run(run: AgentRun, lease: Lease) -> bool | None:
+    """Lock a run's row if the lease holds, and tell whether somebody asked to cancel it; else None."""
+    rows = ask_first(_LOCK, [run.id, lease.epoch, run.version])
+    return rows[0][0] == "true" if rows else None
 
 
 def store_facts(

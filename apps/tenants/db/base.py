@@ -36,6 +36,12 @@ def join_json(items: Iterable[bytes]) -> str:
     return f"[{b','.join(items).decode()}]"
 
 
+def _texts(result: Any) -> list[tuple[str | None, ...]]:
+    rows, columns = range(result.ntuples), range(result.nfields)
+    values = [[result.get_value(row, column) for column in columns] for row in rows]
+    return [tuple(None if value is None else value.decode() for value in row) for row in values]
+
+
 class ContextCursor(CursorWrapper):
     """Set the context before each statement of the application's connection."""
 
@@ -74,6 +80,7 @@ class DatabaseWrapper(TenantsWrapper):
         self._steering = self._is_lazy = False
         self._later: list[bytes] = []
         self._waiting: dict[str, list[bytes]] = {}
+        self._first, self._answer = b"", None
         super().__init__(*args, **kwargs)
 
     def _handle_search_path(self, cursor: Any = None) -> None:
@@ -114,7 +121,25 @@ class DatabaseWrapper(TenantsWrapper):
         begin = BEGIN_AND_SET_BOTH.format(path=path, tenant_id=tenant_id).as_bytes(self.connection)
         if self._is_lazy:
             begin += b"; " + NEED_NO_DISK.encode()
-        self._send(begin)
+        if self._first:
+            begin += b"; " + self._first
+        self._answer = self._send(begin)
+
+    def ask_first(self, sql: str, params: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement whose columns are texts, often the first one of its transaction.
+
+        Then BEGIN, the context and the statement are one round trip.
+        """
+        if self._is_watched or self._is_open or not self.in_atomic_block or current_tenant() is None:
+            with self.cursor() as cursor:
+                cursor.execute(sql, params)
+                return cursor.fetchall()
+        self._first = self._bind(sql, params)
+        try:
+            self.apply_context()
+            return _texts(self._answer)
+        finally:
+            self._first, self._answer = b"", None
 
     def commit_with_next(self) -> None:
         """Let the transaction's commit not wait for the disk."""
@@ -175,11 +200,13 @@ class DatabaseWrapper(TenantsWrapper):
     def _bind(self, sql: str, params: Any) -> bytes:
         return ClientCursor(self.connection).mogrify(sql, params).encode()
 
-    def _send(self, statements: bytes) -> None:
+    def _send(self, statements: bytes) -> Any:
+        """Execute statements in one round trip and return the last one's result."""
         with self.wrap_database_errors:
             result = self.connection.pgconn.exec_(statements)
             if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
                 raise error_from_result(result)
+            return result
 
     @property
     def _is_watched(self) -> bool:
