@@ -24,6 +24,7 @@ from apps.tenants.contracts import TenantRef
 from apps.tenants.schemas import migrate_shared
 from apps.tenants.services import provision_tenant
 from tests.live import LiveDatabase
+from tests.told import _told_as_kept  # noqa: F401 - of every test
 
 TEMPLATE = "aiaas_template"
 ROLES = Path(settings.ROOT) / "deploy" / "roles.sql"

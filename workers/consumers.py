@@ -19,6 +19,7 @@ from apps.events.adapters.jetstream import FAILURES, connect, subscribe
 from apps.events.contracts import MAX_DELIVERIES, Consumer, Envelope
 from apps.events.database import DatabaseThread
 from apps.events.ports import BrokerUnavailable
+from apps.events.selectors import bring_up_to_date
 from apps.events.services import bury, enter_inbox, list_consumers
 from apps.events.tracing import continue_trace
 from apps.resilience.errors import NotFoundError
@@ -54,8 +55,9 @@ def handle_envelopes(consumer: Consumer, envelopes: Sequence[Envelope]) -> int:
         log.warning("event_of_no_tenant", consumer=consumer.name, event_id=str(first.id))
         return 0  # it was deleted meanwhile: there is nothing left to bring up to date
     handler: Callable[..., None] = import_string(consumer.handler)
+    newest = [bring_up_to_date(envelope) for envelope in envelopes]
     with in_tenant(tenant):
-        fresh = enter_inbox(consumer=consumer.name, envelopes=envelopes)
+        fresh = enter_inbox(consumer=consumer.name, envelopes=newest)
         parts: list[Any] = [fresh] if consumer.takes_many and fresh else list(fresh)
         for part in parts:
             with continue_trace(fresh[0].trace if part is fresh else part.trace, f"consume {consumer.name}"):

@@ -22,6 +22,7 @@ OFFLINE = {
     "diffsettings",
     "findstatic",
     "help",
+    "list_events",
     "makemessages",
     "makemigrations",
     "show_urls",

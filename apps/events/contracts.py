@@ -2,20 +2,27 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
 CARRIED = frozenset({"tenant_id", "run_id", "conversation_id"})
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DomainEvent:
-    """A fact in the past tense; subclasses add plain, JSON-able fields."""
+    """A fact in the past tense; subclasses add plain, JSON-able fields.
+
+    Whoever takes a field away or changes its meaning raises `version`, and says in `upcasters` how the data
+    of each former version becomes the next one's: consumers are only ever shown the newest.
+    """
 
     type: ClassVar[str]
     version: ClassVar[int] = 1
+    upcasters: ClassVar[Mapping[int, Upcaster]] = {}
 
     tenant_id: UUID
     run_id: UUID | None = None

@@ -112,6 +112,7 @@ class EventTypeSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField()
     summary = serializers.CharField()
     example = serializers.DictField(help_text="The payload's `data`.")
+    schema = serializers.DictField(help_text="The JSON Schema of `data`; another version has another.")
 
 
 class EventTypesSerializer(serializers.Serializer[Any]):

@@ -14,12 +14,18 @@ from apps.billing import events as billing
 from apps.conversations import events as conversations
 from apps.crm import events as crm
 from apps.events.contracts import DomainEvent, Envelope
+from apps.events.selectors import read_schema
 from apps.ingestion import events as ingestion
 from apps.orchestration import events as orchestration
 from apps.webhooks.contracts import TEST_TYPE
 
 ID = "0199d3a2-7c11-7d3e-9a6b-2f5c8e1b4a70"
 MOMENT = "2026-01-31T12:00:00+00:00"
+# Which conversation or run it is about, where it is about one.
+ABOUT = {
+    "conversation_id": {"type": "string", "format": "uuid"},
+    "run_id": {"type": "string", "format": "uuid"},
+}
 ORDER = {"order_id": ID, "number": "1042"}
 ORDER_CHANGE = ORDER | {"before": "paid", "after": "cancelled"}
 
@@ -39,6 +45,14 @@ class PublicEvent:
     @property
     def version(self) -> int:
         return self.fact.version
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the payload's `data`."""
+        kept = read_schema(self.type, self.version)
+        told = {name: kept["properties"][name] for name in self.example}
+        required = [name for name in kept["required"] if name in told]
+        return kept | {"properties": told | ABOUT, "required": required}
 
 
 PUBLIC_EVENTS: tuple[PublicEvent, ...] = (
