@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
 from apps.events import metrics
-from apps.events.adapters.jetstream import FAILURES, connect, subscribe
+from apps.events.adapters.jetstream import FAILURES, connect, report_leftovers, subscribe
 from apps.events.contracts import MAX_DELIVERIES, Consumer, Envelope
 from apps.events.database import DatabaseThread
 from apps.events.ports import BrokerUnavailable
@@ -25,6 +25,7 @@ from apps.events.tracing import continue_trace
 from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.selectors import get_tenant
+from workers.backstop import Backstop
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,6 @@ FETCH_WAIT_S = 5.0
 GATHER_S = 0.1  # for what comes meanwhile: a transaction costs as much for one event as for many
 PAUSE_S = 1.0
 BACKOFF_S = (1.0, 5.0)
-ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*"
 
 
 class Delivery(NamedTuple):
@@ -164,41 +164,14 @@ class ConsumerLoop:
         await message.term()
 
 
-class AdvisoryLoop:
-    """The backstop: buries what a consumer that died at its work could not bury itself."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self._database = DatabaseThread("advisories")
-
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Listen until `stopping` is set."""
-        subscription = await self.client.subscribe(ADVISORIES)
-        while not stopping.is_set():
-            try:
-                message = await subscription.next_msg(timeout=1.0)
-                await self._bury(orjson.loads(message.data))
-            except TimeoutError:
-                continue
-            except Exception as error:
-                log.warning("advisory_unhandled", cause=str(error))
-        await self._database.close()
-
-    async def _bury(self, advisory: dict[str, Any]) -> None:
-        js = self.client.jetstream()
-        raw = await js.get_msg(advisory["stream"], advisory["stream_seq"])
-        envelope = Envelope.from_json(orjson.loads(raw.data or b""))
-        cause = "the consumer ended without an answer at every delivery"
-        await self._database(bury_envelope, advisory["consumer"], envelope, cause, advisory["deliveries"])
-
-
 async def run_consumers(stopping: asyncio.Event, on_turn: Callable[[], None] = lambda: None) -> None:
     """Run every declared consumer until `stopping` is set."""
     client = await _connected("consumers", stopping)
     if client is None:
         return
     loops = [ConsumerLoop(consumer, client).run(stopping, on_turn) for consumer in list_consumers()]
-    await asyncio.gather(AdvisoryLoop(client).run(stopping), *loops)
+    backstop = Backstop(client, bury_envelope).run(stopping)
+    await asyncio.gather(report_leftovers(client, list_consumers()), backstop, *loops)
     await client.close()
 
 

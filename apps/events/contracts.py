@@ -100,6 +100,9 @@ STREAMS = (
     Stream("BILLING_EVENTS", ("billing.>",), max_age_s=30 * 86_400),
 )
 MAX_DELIVERIES = 3
+# What the broker itself tells of messages that it will not deliver again: it waits there for a consumer that
+# was down when it was told.
+ADVISORIES = Stream("ADVISORIES", ("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",), max_age_s=30 * 86_400)
 
 
 def stream_of(event_type: str) -> str:

@@ -1,6 +1,8 @@
 """Outbox -> relay -> JetStream -> consumer with inbox, through real servers."""
 
 import asyncio
+import contextlib
+import io
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +11,23 @@ from typing import ClassVar
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection, connections, transaction
+from nats.js.api import StreamConfig
 
 from aiaas.embedded import NatsServer
 from apps.events import outbox, services
-from apps.events.adapters.jetstream import JetStreamBroker, connect
+from apps.events.adapters import declaring
+from apps.events.adapters.declaring import BACKSTOP
+from apps.events.adapters.jetstream import JetStreamBroker, connect, subscribe
 from apps.events.contracts import Consumer, DomainEvent, Envelope
 from apps.events.models import DeadLetter, InboxEntry, OutboxEvent
 from apps.events.relay import Relay
 from apps.tenants.context import in_platform, in_tenant
 from apps.tenants.contracts import TenantRef
 from workers import consumers
+from workers.backstop import CAUSE, Backstop
+from workers.dead_letters import replay_letter
 
 pytestmark = pytest.mark.fault
 HANDLED: list[tuple[str, int]] = []
@@ -46,7 +54,8 @@ PROBE = Consumer("probe", "AGENT_EVENTS", ("agent.test.>",), f"{__name__}.on_som
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     HANDLED.clear()
     FAILING.clear()
-    monkeypatch.setattr(consumers, "list_consumers", lambda: [PROBE])
+    for module in ("workers.consumers", "workers.dead_letters"):
+        monkeypatch.setattr(f"{module}.list_consumers", lambda: [PROBE])
     monkeypatch.setattr(consumers, "BACKOFF_S", (0.05, 0.05))
     monkeypatch.setattr(consumers, "FETCH_WAIT_S", 0.3)
     monkeypatch.setattr(consumers, "PAUSE_S", 0.2)
@@ -133,6 +142,117 @@ def test_a_stream_that_lost_its_store_is_refilled_and_nothing_is_handled_twice(
     asyncio.run(run_until(lambda: len(HANDLED) == 3 and waiting() == 0))
     assert sorted(number for _, number in HANDLED) == [1, 2, 3]
     assert asyncio.run(stream_size()) == 3
+
+
+def test_an_advisory_waits_for_a_consumer_that_is_down(live_db, acme, globex, nats_server, monkeypatch):
+    """Its process died at each delivery, and nobody heard that the broker gave up; then it is told again."""
+    monkeypatch.setattr(declaring, "ACK_WAIT_S", 0.2)
+    tell(globex, 7)
+    asyncio.run(relay_all())
+    asyncio.run(die_at_every_delivery())
+    with in_tenant(globex):
+        assert not DeadLetter.objects.exists()
+    monkeypatch.setattr("workers.backstop.FETCH_WAIT_S", 0.3)
+    asyncio.run(run_until(lambda: letters_of(globex) == [("probe", 3, CAUSE)]))
+    assert HANDLED == []
+    assert letters_of(acme) == []
+    with in_tenant(globex):
+        letter = DeadLetter.objects.get()
+    assert replay_letter(globex, letter) == ""
+    assert [(str(globex.id), 7)] == HANDLED
+    asyncio.run(tell_of_it_again())
+    assert letters_of(globex) == []
+
+
+def letters_of(tenant: TenantRef) -> list[tuple[str, int, str]]:
+    with in_tenant(tenant):
+        return [(one.consumer, one.deliveries, one.cause) for one in services.list_dead_letters()]
+
+
+async def relay_all() -> None:
+    client = await connect(settings.NATS_URL, name="test")
+    relay = Relay(JetStreamBroker(client))
+    while await relay.turn():
+        pass
+    await relay.close()
+    await client.close()
+
+
+async def die_at_every_delivery() -> None:
+    client = await connect(settings.NATS_URL, name="test")
+    subscription = await subscribe(client, PROBE)
+    for _ in range(3):
+        await subscription.fetch(1, timeout=5)
+    advisories = await client.jetstream().stream_info("ADVISORIES")
+    async with asyncio.timeout(10):
+        while not advisories.state.messages:
+            with contextlib.suppress(TimeoutError):
+                await subscription.fetch(1, timeout=0.2)
+            advisories = await client.jetstream().stream_info("ADVISORIES")
+    await client.close()
+
+
+async def tell_of_it_again() -> None:
+    """As brokers have done after a restart; what comes of it is awaited."""
+    client = await connect(settings.NATS_URL, name="test")
+    js = client.jetstream()
+    told = await js.get_msg("ADVISORIES", 1)
+    await client.publish(told.subject, told.data)
+    stopping = asyncio.Event()
+    backstop = asyncio.create_task(Backstop(client, consumers.bury_envelope).run(stopping))
+    async with asyncio.timeout(10):
+        while (await js.consumer_info("ADVISORIES", BACKSTOP)).ack_floor.stream_seq < 2:
+            await asyncio.sleep(0.05)
+    stopping.set()
+    await backstop
+    await client.close()
+
+
+def test_streams_and_consumers_become_what_is_declared(nats_server, monkeypatch):
+    """Those of an older release are changed; what nobody declares is told, and removed when asked."""
+    asyncio.run(make_those_of_an_older_release())
+    monkeypatch.setattr("workers.management.commands.reconcile_streams.list_consumers", lambda: [PROBE])
+    told = reconcile()
+    assert "changed AGENT_EVENTS.subjects" in told
+    assert "changed AGENT_EVENTS.max_age" in told
+    assert "left over: gone of AGENT_EVENTS, 1 events not delivered" in told
+    assert asyncio.run(declared()) == (["agent.>"], 7 * 86_400, ["agent.test.>"], 3, 1)
+    assert reconcile("--remove").endswith("0 changes, 1 consumers left over\n")
+    assert reconcile() == "0 changes, 0 consumers left over\n"
+
+
+async def make_those_of_an_older_release() -> None:
+    client = await connect(settings.NATS_URL, name="test")
+    js = client.jetstream()
+    await js.add_stream(StreamConfig(name="AGENT_EVENTS", subjects=["agent.test.*"], max_age=60))
+    await js.add_consumer(
+        "AGENT_EVENTS", durable_name="probe", filter_subject="agent.test.old", max_deliver=9
+    )
+    await js.add_consumer("AGENT_EVENTS", durable_name="gone")
+    await js.publish("agent.test.old", b"{}")
+    await client.close()
+
+
+async def declared() -> tuple[object, ...]:
+    client = await connect(settings.NATS_URL, name="test")
+    js = client.jetstream()
+    stream, probe = await js.stream_info("AGENT_EVENTS"), await js.consumer_info("AGENT_EVENTS", "probe")
+    await client.close()
+    consumer = (probe.config.filter_subjects, probe.config.max_deliver)
+    return stream.config.subjects, stream.config.max_age, *consumer, stream.state.messages
+
+
+def reconcile(*options: str) -> str:
+    out = io.StringIO()
+    call_command("reconcile_streams", *options, stdout=out)
+    return out.getvalue()
+
+
+def test_a_relay_changes_a_stream_that_is_declared_otherwise_now(live_db, acme, nats_server):
+    asyncio.run(make_those_of_an_older_release())
+    tell(acme, 1)
+    asyncio.run(run_until(lambda: len(HANDLED) == 1))
+    assert asyncio.run(declared())[:2] == (["agent.>"], 7 * 86_400)
 
 
 async def stream_size() -> int:

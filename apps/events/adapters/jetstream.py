@@ -4,21 +4,29 @@ import asyncio
 from collections.abc import Sequence
 
 import nats
+import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig, StreamInfo
+from nats.js.api import ConsumerConfig, StreamInfo
 from nats.js.client import JetStreamContext as Context
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from apps.events.contracts import MAX_DELIVERIES, STREAMS, Consumer, Stream
+from apps.events.adapters.declaring import (
+    BACKSTOP,
+    declare_backstop,
+    declare_consumer,
+    find_stream,
+    list_leftovers,
+    reconcile_stream,
+)
+from apps.events.contracts import ADVISORIES, STREAMS, Consumer
 from apps.events.ports import Birth, BrokerUnavailable, Outgoing, Published
 
-ACK_WAIT_S = 30.0
+log = structlog.get_logger(__name__)
 PUBLISH_TIMEOUT_S = 5.0
 CONNECT_WITHIN_S = 5.0
-DUPLICATE_WINDOW_S = 120.0
 FAILURES = (NatsError, JetStreamError, OSError, TimeoutError)
 
 
@@ -42,10 +50,17 @@ class JetStreamBroker:
 
     def __init__(self, client: Client) -> None:
         self.js: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+        self._is_reconciled = False
 
     async def declare_streams(self) -> list[Birth]:
+        """Create what is missing; at first, too, change what is declared otherwise now.
+
+        Not again later: while a release is rolled out, two of them would take turns at changing it.
+        """
         try:
-            return [_birth(await self._declare(stream)) for stream in STREAMS]
+            if not self._is_reconciled:
+                await self._reconcile()
+            return [_birth(await find_stream(self.js, stream)) for stream in STREAMS]
         except FAILURES as error:
             raise BrokerUnavailable(f"streams cannot be declared: {error}") from error
 
@@ -66,37 +81,41 @@ class JetStreamBroker:
             sequences[message.stream] = max(answer.seq, sequences.get(message.stream, 0))
         return Published(tuple(positions), sequences)
 
-    async def _declare(self, stream: Stream) -> StreamInfo:
-        config = StreamConfig(
-            name=stream.name,
-            subjects=list(stream.subjects),
-            retention=RetentionPolicy.LIMITS,
-            storage=StorageType.FILE,
-            max_age=stream.max_age_s,
-            duplicate_window=DUPLICATE_WINDOW_S,
-        )
-        try:
-            return await self.js.stream_info(stream.name)
-        except NotFoundError:
-            return await self.js.add_stream(config)
+    async def _reconcile(self) -> None:
+        for stream in (*STREAMS, ADVISORIES):
+            _, changed = await reconcile_stream(self.js, stream)
+            if changed:
+                log.warning("stream_changed", stream=stream.name, changed=changed)
+        self._is_reconciled = True
 
 
 async def subscribe(client: Client, consumer: Consumer) -> Context.PullSubscription:
     """Reconcile a durable pull consumer with its declaration and bind to it; raises BrokerUnavailable."""
     js = client.jetstream()
-    config = ConsumerConfig(
-        durable_name=consumer.name,
-        filter_subjects=list(consumer.subjects),
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT_S,
-        max_deliver=MAX_DELIVERIES,
-        max_ack_pending=1000,
-    )
     try:
-        await js.add_consumer(consumer.stream, config)
+        await declare_consumer(js, consumer)
         return await js.pull_subscribe_bind(durable=consumer.name, stream=consumer.stream)
     except FAILURES as error:
         raise BrokerUnavailable(f"{consumer.name} cannot be declared: {error}") from error
+
+
+async def subscribe_backstop(client: Client) -> Context.PullSubscription:
+    """Bind to the advisories of messages that no consumer gets any more; raises BrokerUnavailable."""
+    js = client.jetstream()
+    try:
+        await declare_backstop(js)
+        return await js.pull_subscribe_bind(durable=BACKSTOP, stream=ADVISORIES.name)
+    except FAILURES as error:
+        raise BrokerUnavailable(f"advisories cannot be read: {error}") from error
+
+
+async def report_leftovers(client: Client, consumers: Sequence[Consumer]) -> None:
+    """Log the consumers that nobody declares any more: `manage.py reconcile_streams --remove` ends them."""
+    try:
+        for left in await list_leftovers(client.jetstream(), consumers):
+            log.warning("consumer_left_over", stream=left.stream, consumer=left.name, pending=left.pending)
+    except FAILURES as error:
+        log.warning("consumers_not_listed", cause=str(error))
 
 
 async def delete_messages(url: str, streams: Sequence[str], ids: frozenset[str]) -> int:
