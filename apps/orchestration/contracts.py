@@ -57,7 +57,7 @@ class StepStatus(enum.StrEnum):
 
 @dataclass(frozen=True)
 class StepView:
-    """One step of a run."""
+    """One step of a run; `id` is its path, `reason` why it was left out."""
 
     id: str
     type: str
@@ -70,6 +70,7 @@ class StepView:
     condition: dict[str, Any] | None = None
     undo: dict[str, Any] | None = None
     awaited: dict[str, Any] | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ class RunFilter(forms.Form):
 
 
 class OutcomeForm(forms.Form):
-    step = forms.CharField(max_length=63)
+    step = forms.CharField(max_length=400)
     outcome = forms.ChoiceField(choices=[(name, name) for name in ("done", "not_done", "undone")])
 
 
 class ApprovalForm(forms.Form):
-    step = forms.CharField(max_length=63)
+    step = forms.CharField(max_length=400)
     answer = forms.ChoiceField(choices=[(name, name) for name in ("approve", "decline")])
     comment = forms.CharField(max_length=500, required=False)
 

@@ -13,6 +13,7 @@ from apps.orchestration.contracts import RunEventView, RunStatus, RunView, StepS
 from apps.orchestration.definitions.contracts import StepDefinition, WorkflowDefinition
 from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.engine.decisions import list_undoable
+from apps.orchestration.engine.flow import list_places
 from apps.orchestration.engine.journal import plain, read_facts
 from apps.orchestration.engine.receipts import shown_status
 from apps.orchestration.engine.state import RunState, StepState, fold
@@ -113,15 +114,15 @@ def summarise(run: AgentRun) -> RunView:
 
 
 def _step_views(state: RunState, definition: WorkflowDefinition) -> list[StepView]:
-    return [_step_view(step, state) for step in definition.steps]
+    return [_step_view(place.path, place.step, state) for place in list_places(state, definition)]
 
 
-def _step_view(step: StepDefinition, state: RunState) -> StepView:
-    known = state.step(step.id)
+def _step_view(path: str, step: StepDefinition, state: RunState) -> StepView:
+    known = state.step(path)
     return StepView(
-        id=step.id,
+        id=path,
         type=step.type.value,
-        state=shown_status(state, step.id),
+        state=shown_status(state, path),
         tool=step.tool,
         attempts=known.attempt,
         duration_ms=known.duration_ms,
@@ -130,6 +131,7 @@ def _step_view(step: StepDefinition, state: RunState) -> StepView:
         condition=dict(known.condition) if known.condition else None,
         undo=_undo(known),
         awaited=_awaited(known),
+        reason=known.reason,
     )
 
 

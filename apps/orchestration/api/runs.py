@@ -39,7 +39,7 @@ class AwaitedSerializer(serializers.Serializer[Any]):
 
 
 class StepSerializer(serializers.Serializer[Any]):
-    id = serializers.CharField()
+    id = serializers.CharField(help_text="Its path: `refund`, `ask#2` or `each_order[3].refund`.")
     type = serializers.CharField()
     tool = serializers.CharField(allow_blank=True)
     state = serializers.ChoiceField(STEP_STATES)
@@ -50,6 +50,7 @@ class StepSerializer(serializers.Serializer[Any]):
     condition = serializers.DictField(allow_null=True, help_text="Its text, what it read, its result.")
     undo = UndoSerializer(allow_null=True)
     awaited = AwaitedSerializer(allow_null=True)
+    reason = serializers.CharField(allow_blank=True, help_text="Why it was left out.")
 
 
 class RunSummarySerializer(serializers.Serializer[Any]):
@@ -117,7 +118,7 @@ OUTCOMES = [(name, name) for name in ("done", "not_done", "undone")]
 
 
 class ResolveRequest(serializers.Serializer[Any]):
-    step = serializers.CharField(max_length=63)
+    step = serializers.CharField(max_length=400)
     outcome = serializers.ChoiceField(
         OUTCOMES,
         help_text="`done` or `not_done` for an unknown step; `undone` for a stuck one, undone by hand.",
@@ -301,7 +302,7 @@ class SignalView(APIView):
 
 
 class ApprovalRequest(serializers.Serializer[Any]):
-    step = serializers.CharField(max_length=63)
+    step = serializers.CharField(max_length=400)
     approved = serializers.BooleanField()
     comment = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
 

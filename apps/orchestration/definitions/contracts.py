@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,14 @@ class StepType(enum.StrEnum):
     LLM = "llm"
     ESCALATION = "escalation"
     WAIT = "wait"
+    PARALLEL = "parallel"
+    FOREACH = "foreach"
+
+
+# Steps that do nothing by themselves: they hold others.
+CONTAINERS = frozenset({StepType.PARALLEL, StepType.FOREACH})
+DEFAULT_MAX_ITEMS, MOST_ITEMS = 100, 1000
+END = "end"  # where a transition leads that ends the run well
 
 
 class Effect(enum.StrEnum):
@@ -72,8 +81,28 @@ class CompensationDefinition:
 
 
 @dataclass(frozen=True)
+class TransitionDefinition:
+    """Where a run goes after a step, to a step or to `end`; `when` is CEL, and always where it is empty."""
+
+    to: str
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class BranchDefinition:
+    """Steps that run one after another beside the other branches of their `parallel` step."""
+
+    id: str
+    steps: tuple[StepDefinition, ...]
+
+
+@dataclass(frozen=True)
 class StepDefinition:
-    """One step; `condition` is CEL, `config` may hold `${CEL}` in its texts."""
+    """One step; `condition` is CEL, `config` may hold `${CEL}` in its texts.
+
+    A `parallel` step has `branches`, a `foreach` step a `body`. `next` says where the run goes after it, if
+    not to the step below; a step that is come back to is executed at most `max_visits` times.
+    """
 
     id: str
     type: StepType
@@ -86,6 +115,25 @@ class StepDefinition:
     fallback: str = ""
     timeout_s: float | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    branches: tuple[BranchDefinition, ...] = ()
+    body: tuple[StepDefinition, ...] = ()
+    next: tuple[TransitionDefinition, ...] = ()
+    max_visits: int = 10
+
+    @property
+    def is_container(self) -> bool:
+        """Tell whether it only holds other steps."""
+        return self.type in CONTAINERS
+
+    @property
+    def inner(self) -> tuple[StepDefinition, ...]:
+        """Return the steps directly inside."""
+        return self.body or tuple(step for branch in self.branches for step in branch.steps)
+
+
+def step_id_of(path: str) -> str:
+    """Return the id of the step at a path of a run: `refund` of `each_order#2[3].refund`."""
+    return path.partition("/")[0].rpartition(".")[2].partition("[")[0].partition("#")[0]
 
 
 def hook_name(address: str) -> str:
@@ -136,26 +184,63 @@ class WorkflowDefinition:
     inputs: tuple[InputDefinition, ...]
     steps: tuple[StepDefinition, ...]
     compensation: Mapping[str, CompensationDefinition]
+    timeout_s: float | None = None
 
-    def step(self, step_id: str) -> StepDefinition:
-        """Find a step; raises KeyError."""
-        for step in self.steps:
-            if step.id == step_id:
-                return step
-        raise KeyError(step_id)
+    def step(self, path: str) -> StepDefinition:
+        """Find a step by its id, or by a path of a run that ends at it; raises KeyError."""
+        return self._by_id.get(path) or self._by_id[step_id_of(path)]
+
+    @cached_property
+    def all_steps(self) -> tuple[StepDefinition, ...]:
+        """Return every step, those inside of others right after these."""
+        return tuple(_flatten(self.steps))
+
+    @cached_property
+    def outer_steps(self) -> tuple[StepDefinition, ...]:
+        """Return the steps that any other may read: all but those inside of a loop."""
+        return tuple(_flatten(self.steps, with_loops=False))
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """Tell whether its steps simply follow each other, so that a step's path is its id."""
+        return not any(step.is_container or step.next for step in self.steps)
+
+    @cached_property
+    def has_transitions(self) -> bool:
+        """Tell whether a run may go elsewhere than to the step below."""
+        return any(step.next for step in self.steps)
+
+    def position_of(self, step_id: str) -> int:
+        """Tell which of the outer steps this is, from 0; raises KeyError."""
+        return self._positions[step_id]
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {step.id: position for position, step in enumerate(self.steps)}
+
+    @cached_property
+    def _by_id(self) -> dict[str, StepDefinition]:
+        return {step.id: step for step in self.all_steps}
 
     @property
     def signals(self) -> tuple[str, ...]:
         """Name the signals that steps wait for."""
         return tuple(
             str(step.config["signal"])
-            for step in self.steps
+            for step in self.all_steps
             if step.type is StepType.WAIT and "signal" in step.config
         )
 
     def is_triggered_by(self, kind: str, event: str = "") -> bool:
         """Tell whether such a trigger is declared."""
         return any(t.type == kind and event in ("", t.event) for t in self.triggers)
+
+
+def _flatten(steps: tuple[StepDefinition, ...], *, with_loops: bool = True) -> Iterator[StepDefinition]:
+    for step in steps:
+        yield step
+        if with_loops or not step.body:
+            yield from _flatten(step.inner, with_loops=with_loops)
 
 
 class VersionState(enum.StrEnum):

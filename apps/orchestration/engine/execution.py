@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,19 +15,22 @@ import structlog
 from apps.conversations.contracts import MessageView
 from apps.orchestration import events, metrics
 from apps.orchestration.contracts import RunStatus
-from apps.orchestration.definitions.contracts import Effect, StepType, WorkflowDefinition
+from apps.orchestration.definitions.contracts import Effect, WorkflowDefinition
 from apps.orchestration.engine import decisions as d
+from apps.orchestration.engine.choosing import NAP_S
+from apps.orchestration.engine.deadlines import Deadline, deadline_of, is_limited, limit_statements
 from apps.orchestration.engine.finish import finish
+from apps.orchestration.engine.flights import Flights, Landing
+from apps.orchestration.engine.flow import scope_of
 from apps.orchestration.engine.journal import CancelArrived, Journal, LeaseLost
 from apps.orchestration.engine.state import Kind
+from apps.orchestration.engine.telling import step_events
 from apps.orchestration.engine.waits import begin_wait, end_wait
 from apps.orchestration.steps.context import Output, StepContext, StepFailed
 from apps.orchestration.steps.registry import find_action, find_lookup
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import DomainError
 
-# A shorter pause is waited out; a longer one the run sleeps through, in the table and not in a thread.
-NAP_S = 1.0
 # Facts of reading steps are stored at the latest when this much work would be lost with the process.
 FLUSH_AFTER_S = 1.0
 log = structlog.get_logger(__name__)
@@ -35,6 +39,10 @@ log = structlog.get_logger(__name__)
 def effect_key(tenant_id: object, run_id: object, path: str) -> str:
     """Name an effect for ever: by tenant, run and place in the workflow, never by the attempt."""
     return hashlib.sha256(f"{tenant_id}/{run_id}/{path}/0".encode()).hexdigest()[:40]
+
+
+def _condition(command: d.Execute) -> dict[str, Any]:
+    return {"condition": command.condition} if command.condition else {}
 
 
 @dataclass
@@ -50,21 +58,27 @@ class Execution:
     may_go_on: Callable[[], bool] = lambda: True
     reply: MessageView | None = None  # what the run has said, once that is stored
     is_asleep: bool = False
+    flights: Flights = field(default_factory=Flights)
+    deadline: Deadline | None = None
 
     def run(self) -> None:
         """Go on until the run rests; raises nothing but what is a defect."""
         is_fresh = True
         try:
+            self.deadline = deadline_of(self.journal, self.definition)
             while True:
-                command = d.decide(self.journal.state, self.definition, self.settings)
+                busy = self.flights.paths
+                command = d.decide(self.journal.state, self.definition, self.settings, busy)
                 if self._rests(command, is_fresh):
                     return
-                is_fresh = False
                 # A wish to cancel is noted at the next turn; what was to begin has not begun.
                 with contextlib.suppress(CancelArrived):
-                    self._perform(command)
+                    self._perform(command, is_fresh)
+                is_fresh = False
         except LeaseLost:
             log.info("run_left_to_another", run_id=str(self.journal.run.id))
+        finally:
+            self.flights.leave()
 
     def _rests(self, command: d.Command, is_fresh: bool) -> bool:
         """Stop before a command when the run has to sleep, or this process wants to hand it on."""
@@ -76,24 +90,25 @@ class Execution:
         delay_s = getattr(command, "delay_s", 0.0)
         # A fresh claim of a sleeping run means that its time has come.
         if delay_s > NAP_S and not is_fresh:
-            self.journal.flush(due_in_s=delay_s, lease_owner="")
+            self.journal.flush(due_in_s=self._at_most(delay_s), lease_owner="")
             return True
-        if delay_s and not is_fresh:
+        if delay_s and not is_fresh and not isinstance(command, d.Together):
             time.sleep(delay_s)
-        if isinstance(command, d.Finish):
+        if isinstance(command, d.Finish | d.Linger):
             return False
         is_over = self.stop_at is not None and time.monotonic() > self.stop_at
         if not is_over and self.may_go_on():
             return False
+        while self.flights.paths:
+            self._land(NAP_S)
         self.journal.flush(due_in_s=0.0, lease_owner="")
         if is_over:
             self.on_stop()
         return True
 
-    def _perform(self, command: d.Command) -> None:
+    def _perform(self, command: d.Command, is_fresh: bool) -> None:
         journal = self.journal
-        if journal.is_cancel_requested and not journal.state.is_cancelling:
-            journal.note(Kind.CANCEL_REQUESTED, {})
+        if self._has_to_stop():
             return
         if journal.waiting and time.monotonic() - journal.oldest_waiting > FLUSH_AFTER_S:
             journal.flush()
@@ -102,8 +117,8 @@ class Execution:
                 journal.note(fact.kind, dict(fact.data))
             case d.Execute():
                 self._execute(command)
-            case d.BeginWait() | d.Await():
-                self._wait(command)
+            case d.Together() | d.Linger() | d.BeginWait() | d.Await():
+                self._wait_or_fly(command, is_fresh)
             case d.LookUp():
                 self._look_up(command)
             case d.RunFallback():
@@ -113,15 +128,89 @@ class Execution:
             case d.Finish(status):
                 self.reply = finish(journal, self.definition, status)
 
-    def _wait(self, command: d.BeginWait | d.Await) -> None:
-        if isinstance(command, d.BeginWait):
-            begin_wait(self.journal, command)
-        else:
-            self.is_asleep = end_wait(self.journal, command)
+    def _has_to_stop(self) -> bool:
+        """Note that somebody asked to cancel the run, or that its time is over."""
+        journal = self.journal
+        if journal.is_cancel_requested and not journal.state.is_cancelling:
+            journal.note(Kind.CANCEL_REQUESTED, {})
+            return True
+        if self.deadline and self.deadline.has_passed(journal.state):
+            journal.note(Kind.RUN_TIMED_OUT, {"error": self.deadline.error})
+            return True
+        return False
+
+    def _wait_or_fly(self, command: d.Together | d.Linger | d.BeginWait | d.Await, is_fresh: bool) -> None:
+        match command:
+            case d.BeginWait():
+                begin_wait(self.journal, command)
+            case d.Await():
+                self.is_asleep = end_wait(self.journal, (command,), self._at_most)
+            case d.Linger(waits):
+                self._linger(waits)
+            case d.Together(commands):
+                self._do_together(commands, is_fresh)
+
+    def _do_together(self, commands: tuple[d.Execute | d.Await, ...], is_fresh: bool) -> None:
+        """Begin what calls out, all intents in one transaction; or sleep until one of the waits is over."""
+        executes = [command for command in commands if isinstance(command, d.Execute)]
+        if not executes:
+            waits = tuple(command for command in commands if isinstance(command, d.Await))
+            self.is_asleep = end_wait(self.journal, waits, self._at_most)
+            return
+        self._intend(executes)
+        for command in executes:
+            context = self._step_context(command, emit=None)
+            step, after_s = command.step, 0.0 if is_fresh else command.delay_s
+            act = partial(self._call_out, step.tool, step.effect, find_action(step), context)
+            self.flights.begin(command, act, after_s=after_s)
+
+    def _intend(self, commands: Sequence[d.Execute]) -> None:
+        """Note what begins; before anything outside can happen that is stored."""
+        intents = [
+            {"step": c.path, "attempt": c.attempt, "arguments": c.arguments, **_condition(c)}
+            for c in commands
+            if not c.is_repeat
+        ]
+        if all(c.step.effect is Effect.NONE for c in commands):
+            self._note_intents(intents)
+        elif intents:
+            with self.journal.commit(begins_something=True):
+                self._note_intents(intents)
+
+    def _note_intents(self, intents: list[dict[str, Any]]) -> None:
+        for intent in intents:
+            self.journal.note(Kind.STEP_INTENDED, intent)
+
+    def _linger(self, waits: tuple[d.Await, ...]) -> None:
+        """Note what has ended; meanwhile a wait of another branch may be over."""
+        if not self._land(NAP_S) and waits:
+            end_wait(self.journal, waits, None)
+
+    def _land(self, timeout_s: float) -> bool:
+        """Note the results of what called out, once there are any; tells whether there were."""
+        landings = list(self.flights.land(timeout_s))
+        for landing in landings:
+            self._note_landing(landing)
+        return bool(landings)
+
+    def _note_landing(self, landing: Landing) -> None:
+        command, step = landing.command, landing.command.step
+
+        def noted() -> None:
+            self._completed(command, landing.result(), round(landing.seconds * 1000))
+
+        self._note_what_fails(command.path, step.effect, noted, partial(self._failed, command))
+        metrics.observe_step(step.type, step.tool, landing.seconds)
+
+    def _at_most(self, seconds: float) -> float:
+        """Shorten a sleep to the moment at which the whole run is out of time."""
+        if self.deadline is None or not is_limited(self.journal.state):
+            return seconds
+        return min(seconds, self.deadline.left_s)
 
     def _context(self, path: str, step_id: str, arguments: Mapping[str, Any], **more: Any) -> StepContext:
         journal = self.journal
-        outputs = {name: journal.state.step(name).output or {} for name in journal.state.done}
+        given: dict[str, Any] = {"emit": self.emit, **more}
         return StepContext(
             tenant=journal.tenant,
             run_id=journal.run.id,
@@ -129,36 +218,49 @@ class Execution:
             effect_key=effect_key(journal.tenant.id, journal.run.id, path),
             input=journal.state.input,
             arguments=arguments,
-            outputs=outputs,
-            emit=self.emit,
-            **more,
+            outputs=self._outputs(path),
+            **given,
         )
+
+    def _outputs(self, path: str) -> dict[str, Mapping[str, Any]]:
+        """Collect what was done before, in that order; of other branches and iterations nothing is seen."""
+        state = self.journal.state
+        if self.definition.is_linear:
+            return {name: state.step(name).output or {} for name in state.done}
+        seen = set(scope_of(state, self.definition, path).visible.values())
+        return {name: state.step(name).output or {} for name in state.done if name in seen}
+
+    def _step_context(self, command: d.Execute, **more: Any) -> StepContext:
+        step = command.step
+        given = {"model": step.model, "timeout_s": step.timeout_s, **more}
+        return self._context(command.path, command.path, command.arguments, **given)
 
     def _execute(self, command: d.Execute) -> None:
         step = command.step
-        base = {"step": step.id, "attempt": command.attempt}
-        condition = {"condition": command.condition} if command.condition else {}
-        context = self._context(
-            command.path, step.id, command.arguments, model=step.model, timeout_s=step.timeout_s
-        )
-        if step.effect not in (Effect.NONE, Effect.TRANSACTIONAL) and not command.is_repeat:
-            with self.journal.commit(begins_something=True):
-                self.journal.note(Kind.STEP_INTENDED, {**base, "arguments": command.arguments, **condition})
+        context = self._step_context(command)
+        if step.effect not in (Effect.NONE, Effect.TRANSACTIONAL):
+            self._intend((command,))
         started = time.perf_counter()
 
         def completed(output: Output) -> None:
-            duration_ms = round((time.perf_counter() - started) * 1000)
-            data = {**base, "output": output, "duration_ms": duration_ms, **condition}
-            self.journal.note(Kind.STEP_COMPLETED, data, *self._step_events(command, output, duration_ms))
+            self._completed(command, output, round((time.perf_counter() - started) * 1000))
 
-        def failed(error: str, is_retryable: bool) -> None:
-            is_final = not is_retryable or command.attempt >= step.retry.max_attempts
-            retry_in_s = 0.0 if is_final else step.retry.delay_s(command.attempt)
-            data = {**base, "error": error, "is_final": is_final, "retry_in_s": retry_in_s, **condition}
-            self.journal.note(Kind.STEP_FAILED, data)
-
-        self._attempt(step.tool, step.effect, find_action(step), context, completed, failed)
+        self._attempt(
+            step.tool, step.effect, find_action(step), context, completed, partial(self._failed, command)
+        )
         metrics.observe_step(step.type, step.tool, time.perf_counter() - started)
+
+    def _completed(self, command: d.Execute, output: Output, duration_ms: int) -> None:
+        base = {"step": command.path, "attempt": command.attempt, **_condition(command)}
+        told = step_events(self.journal, command, output, duration_ms)
+        self.journal.note(Kind.STEP_COMPLETED, {**base, "output": output, "duration_ms": duration_ms}, *told)
+
+    def _failed(self, command: d.Execute, error: str, is_retryable: bool) -> None:
+        retry = command.step.retry
+        is_final = not is_retryable or command.attempt >= retry.max_attempts
+        data = {"step": command.path, "attempt": command.attempt, "error": error, "is_final": is_final}
+        retry_in_s = 0.0 if is_final else retry.delay_s(command.attempt)
+        self.journal.note(Kind.STEP_FAILED, {**data, "retry_in_s": retry_in_s, **_condition(command)})
 
     def _attempt(
         self,
@@ -170,18 +272,25 @@ class Execution:
         failed: Callable[[str, bool], None],
     ) -> None:
         """Do the work and note its result; what fails is noted, what is lost is raised."""
-        if not self.settings.get(tool, {}).get("is_enabled", True):
-            failed(f"the tool {tool} is switched off", False)
-            return
-        if effect is not Effect.NONE and not self.journal.lease.may_begin_effect():
-            raise LeaseLost
+
+        def work() -> None:
+            completed(self._call_out(tool, effect, action, context))
+
+        def transact() -> None:
+            begins = self.journal.state.status is RunStatus.RUNNING
+            with self.journal.commit(begins_something=begins):
+                limit_statements(context.timeout_s)
+                work()
+
+        self._note_what_fails(
+            context.step_id, effect, transact if effect is Effect.TRANSACTIONAL else work, failed
+        )
+
+    def _note_what_fails(
+        self, path: str, effect: Effect, work: Callable[[], None], failed: Callable[[str, bool], None]
+    ) -> None:
         try:
-            if effect is Effect.TRANSACTIONAL:
-                begins = self.journal.state.status is RunStatus.RUNNING
-                with self.journal.commit(begins_something=begins):
-                    completed(action(context))
-                return
-            completed(action(context))
+            work()
         except (LeaseLost, CancelArrived):
             raise
         except StepFailed as error:
@@ -189,30 +298,29 @@ class Execution:
         except DomainError as error:
             failed(error.detail, error.status >= 500)
         except Exception as error:
-            log.warning("step_raised", run_id=str(context.run_id), step=context.step_id, exc_info=True)
+            log.warning("step_raised", run_id=str(self.journal.run.id), step=path, exc_info=True)
             failed(f"{type(error).__name__}: {error}"[:500], True)
         if effect in (Effect.LOOKUP, Effect.NEITHER):
             self.journal.flush()
 
-    def _step_events(self, command: d.Execute, output: Output, duration_ms: int) -> list[Any]:
-        run, step = self.journal.run, command.step
-        carried: dict[str, Any] = {
-            "tenant_id": self.journal.tenant.id, "run_id": run.id, "conversation_id": run.conversation_id,
-        }  # fmt: skip
-        told: list[Any] = [
-            events.StepCompleted(
-                **carried, step=step.id, step_type=step.type, duration_ms=duration_ms, attempt=command.attempt
-            )
-        ]
-        if step.type is StepType.ROUTER:
-            names = ("intent", "confidence", "tier", "escalate", "model_version")
-            told.append(events.RouteDecided(**carried, **{name: output[name] for name in names}))
-        return told
+    def _call_out(
+        self,
+        tool: str,
+        effect: Effect,
+        action: Callable[[StepContext], Output],
+        context: StepContext,
+    ) -> Output:
+        """Do what a step or an action does, if it still may; raises LeaseLost, StepFailed."""
+        if not self.settings.get(tool, {}).get("is_enabled", True):
+            raise StepFailed(f"the tool {tool} is switched off", is_retryable=False)
+        if effect is not Effect.NONE and not self.journal.lease.may_begin_effect():
+            raise LeaseLost
+        return action(context)
 
     def _look_up(self, command: d.LookUp) -> None:
         """Ask for an effect whose outcome was lost; when it never happened, execute it."""
-        context = self._context(command.path, command.step.id, command.arguments)
-        base = {"step": command.step.id, "attempt": command.attempt}
+        context = self._context(command.path, command.path, command.arguments)
+        base = {"step": command.path, "attempt": command.attempt}
         try:
             output = find_lookup(command.step)(context)
         except Exception as error:
@@ -227,9 +335,8 @@ class Execution:
             )
 
     def _fall_back(self, command: d.RunFallback) -> None:
-        base = {"step": command.step.id, "action": command.action, "reason": self.journal.state.error}
-        path = f"{command.step.id}/fallback"
-        context = self._context(path, command.step.id, {})
+        base = {"step": command.path, "action": command.action, "reason": self.journal.state.error}
+        context = self._context(f"{command.path}/fallback", command.path, {})
 
         def completed(output: Output) -> None:
             self.journal.note(Kind.FALLBACK_COMPLETED, {**base, "output": output})

@@ -18,14 +18,16 @@ def give_up(journal: Journal, definition: WorkflowDefinition, settings: dict[str
     command = d.decide(journal.state, definition, settings)
     final = {"error": ERROR, "is_final": True}
     match command:
-        case d.Execute(step, attempt):
-            journal.note(Kind.STEP_FAILED, {"step": step.id, "attempt": attempt, **final})
-        case d.BeginWait(step, attempt) | d.Await(step, attempt):
-            journal.note(Kind.STEP_FAILED, {"step": step.id, "attempt": attempt, **final})
-        case d.LookUp(step):
-            journal.note(Kind.STEP_UNKNOWN, {"step": step.id})
-        case d.RunFallback(step, action):
-            journal.note(Kind.FALLBACK_FAILED, {"step": step.id, "action": action, "error": ERROR})
+        case d.Execute() | d.BeginWait() | d.Await():
+            journal.note(Kind.STEP_FAILED, {"step": command.path, "attempt": command.attempt, **final})
+        case d.Together(commands):
+            for one in commands:
+                journal.note(Kind.STEP_FAILED, {"step": one.path, "attempt": one.attempt, **final})
+        case d.LookUp():
+            journal.note(Kind.STEP_UNKNOWN, {"step": command.path})
+        case d.RunFallback():
+            failed = {"step": command.path, "action": command.action, "error": ERROR}
+            journal.note(Kind.FALLBACK_FAILED, failed)
         case d.UndoStep(compensation, attempt):
             undone = {"step": compensation.step, "action": compensation.action, "attempt": attempt}
             journal.note(Kind.UNDO_FAILED, {**undone, **final})

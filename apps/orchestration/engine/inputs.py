@@ -24,7 +24,7 @@ def check_input(definition: WorkflowDefinition, given: dict[str, Any]) -> dict[s
     for declared in definition.inputs:
         if declared.is_required and given.get(declared.name) in (None, ""):
             errors[f"input.{declared.name}"] = [f"This is required: {declared.description or declared.type}."]
-    if not given.get("text") and any(step.type is StepType.ROUTER for step in definition.steps):
+    if not given.get("text") and any(step.type is StepType.ROUTER for step in definition.all_steps):
         errors["input.text"] = ["This is required: the message that the workflow routes."]
     for name, value in given.items():
         if name not in types:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from apps.orchestration.contracts import StepStatus
-from apps.orchestration.definitions.contracts import StepType, WorkflowDefinition
+from apps.orchestration.definitions.contracts import StepType, WorkflowDefinition, step_id_of
+from apps.orchestration.engine.flow import list_places, parent_of
 from apps.orchestration.engine.state import RunState
 from apps.orchestration.models import AgentRun
+
+MAX_STEPS = 200  # that a receipt lists; a loop may have thousands
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ def make_receipt(state: RunState, definition: WorkflowDefinition, run: AgentRun,
 
 
 def _outputs(state: RunState, definition: WorkflowDefinition, kind: StepType) -> list[Mapping[str, Any]]:
-    of_kind = {step.id for step in definition.steps if step.type is kind}
-    return [state.step(name).output or {} for name in state.done if name in of_kind]
+    of_kind = {step.id for step in definition.all_steps if step.type is kind}
+    return [state.step(path).output or {} for path in state.done if step_id_of(path) in of_kind]
 
 
 def _latest_outputs(state: RunState, definition: WorkflowDefinition) -> dict[StepType, Mapping[str, Any]]:
@@ -64,19 +68,27 @@ def _latest_outputs(state: RunState, definition: WorkflowDefinition) -> dict[Ste
 def _steps(state: RunState, definition: WorkflowDefinition) -> list[dict[str, Any]]:
     return [
         {
-            "id": step.id,
-            "state": shown_status(state, step.id).value,
-            "duration_ms": state.step(step.id).duration_ms,
+            "id": place.path,
+            "state": shown_status(state, place.path).value,
+            "duration_ms": state.step(place.path).duration_ms,
         }
-        for step in definition.steps
+        for place in islice(list_places(state, definition), MAX_STEPS)
     ]
 
 
-def shown_status(state: RunState, step_id: str) -> StepStatus:
+def shown_status(state: RunState, path: str) -> StepStatus:
     """Tell a step's state as people see it: what an ended run never came to was skipped."""
-    status = state.step(step_id).status
-    is_open = status in (StepStatus.PENDING, StepStatus.WAITING)
-    return StepStatus.SKIPPED if is_open and state.status.is_end else status
+    known = state.step(path)
+    if known.is_open and state.status.is_end:
+        return StepStatus.FAILED  # what is inside tells why
+    if known.status not in (StepStatus.PENDING, StepStatus.WAITING):
+        return known.status
+    return StepStatus.SKIPPED if state.status.is_end or _is_left_out(state, path) else known.status
+
+
+def _is_left_out(state: RunState, path: str) -> bool:
+    parent = parent_of(path)
+    return bool(parent) and (state.step(parent).status is StepStatus.SKIPPED or _is_left_out(state, parent))
 
 
 def _fallback(state: RunState, answer: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apps.orchestration.definitions.contracts import WorkflowDefinition
+from apps.orchestration.definitions.contracts import WorkflowDefinition, step_id_of
 from apps.orchestration.engine import decisions as d
 from apps.orchestration.engine.state import REQUESTED, Fact, Kind, RunState, fold
 
 # What people and other processes add to a run; no decision leads to it.
-FROM_OUTSIDE = frozenset({Kind.CANCEL_REQUESTED, Kind.RETRY_REQUESTED, Kind.STEP_RESOLVED, Kind.STEP_UNDONE})
+FROM_OUTSIDE = frozenset(
+    {
+        Kind.CANCEL_REQUESTED,
+        Kind.RETRY_REQUESTED,
+        Kind.RUN_TIMED_OUT,
+        Kind.STEP_RESOLVED,
+        Kind.STEP_UNDONE,
+    }
+)
 OUTCOMES = {
     d.Execute: {Kind.STEP_INTENDED, Kind.STEP_COMPLETED, Kind.STEP_FAILED},
     d.BeginWait: {Kind.STEP_WAITING, Kind.STEP_FAILED},
@@ -44,28 +52,46 @@ def _is_from_outside(fact: Fact) -> bool:
 
 
 def _difference(fact: Fact, state: RunState, definition: WorkflowDefinition) -> str:
-    command = d.decide(state, definition)
-    told = f"{fact.kind} {fact.data.get('step', '')}".strip()
-    if isinstance(command, d.Finish):
-        is_same = fact.kind is Kind.RUN_ENDED and fact.data["status"] in (command.status, "failed")
-        return "" if is_same else f"{told}, but the run ends as {command.status}"
-    if isinstance(command, d.Rest):
-        return f"{told}, but the run rests"
-    if (
-        isinstance(command, d.Record)
-        and fact.kind is command.fact.kind
-        and _step(fact) == _step(command.fact)
-    ):
+    if _ends_what_began(fact, state):
         return ""
-    if fact.kind in _possible(command) and fact.data.get("step") == _step_of(command):
+    under_way = frozenset(state.under_way)
+    commands = list(d.list_commands(state, definition, {}, under_way))
+    if under_way:
+        commands += d.list_commands(state, definition, {})
+    if any(_leads_to(command, fact) for command in commands) or _sleeps(fact, commands):
         return ""
     if _reads_settings(fact, definition):
         return ""
-    return f"{told}, but {type(command).__name__} {_step_of(command)} is decided".replace("  ", " ")
+    told = f"{fact.kind} {fact.data.get('step', '')}".strip()
+    return f"{told}, but {' or '.join(_words(command) for command in commands[:3]) or 'nothing'} is decided"
 
 
-def _possible(command: d.Command) -> set[Kind]:
-    return {command.fact.kind} if isinstance(command, d.Record) else OUTCOMES.get(type(command), set())
+def _ends_what_began(fact: Fact, state: RunState) -> bool:
+    """Tell whether it is the result of a step that was under way, beside whatever else happened."""
+    is_result = fact.kind in (Kind.STEP_COMPLETED, Kind.STEP_FAILED)
+    return is_result and _step(fact) in state.under_way
+
+
+def _sleeps(fact: Fact, commands: Sequence[d.Command]) -> bool:
+    return fact.kind is Kind.RUN_SLEPT and all(isinstance(command, d.Await) for command in commands)
+
+
+def _leads_to(command: d.Command, fact: Fact) -> bool:
+    match command:
+        case d.Finish(status):
+            return fact.kind is Kind.RUN_ENDED and fact.data["status"] in (status, "failed")
+        case d.Record(decided):
+            return fact.kind is decided.kind and _step(fact) == _step(decided)
+    return fact.kind in OUTCOMES.get(type(command), ()) and _step(fact) == _step_of(command)
+
+
+def _words(command: d.Command) -> str:
+    match command:
+        case d.Finish(status):
+            return f"the end as {status}"
+        case d.Record(fact):
+            return f"{fact.kind} {_step(fact)}".strip()
+    return f"{type(command).__name__} {_step_of(command)}".strip()
 
 
 def _step(fact: Fact) -> str:
@@ -73,16 +99,13 @@ def _step(fact: Fact) -> str:
 
 
 def _step_of(command: d.Command) -> str:
-    match command:
-        case d.Record(fact):
-            return _step(fact)
-        case d.UndoStep(compensation):
-            return compensation.step
-        case d.Execute(step) | d.BeginWait(step) | d.Await(step) | d.LookUp(step) | d.RunFallback(step):
-            return step.id
-    return ""
+    if isinstance(command, d.UndoStep):
+        return command.compensation.step
+    return str(getattr(command, "path", ""))
 
 
 def _reads_settings(fact: Fact, definition: WorkflowDefinition) -> bool:
-    named = {step.id: step for step in definition.steps}.get(_step(fact))
-    return named is not None and any("settings" in text for text in (named.condition, str(named.config)))
+    named = {step.id: step for step in definition.all_steps}.get(step_id_of(_step(fact)))
+    if named is None:
+        return False
+    return any("settings" in text for text in (named.condition, str(named.config), str(named.next)))

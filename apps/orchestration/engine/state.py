@@ -20,9 +20,13 @@ class Kind(enum.StrEnum):
     STEP_INTENDED = "step_intended"
     STEP_COMPLETED = "step_completed"
     STEP_FAILED = "step_failed"
+    STEP_OPENED = "step_opened"
     STEP_WAITING = "step_waiting"
     STEP_UNKNOWN = "step_unknown"
     STEP_RESOLVED = "step_resolved"
+    TRANSITIONED = "transitioned"
+    RUN_SLEPT = "run_slept"
+    RUN_TIMED_OUT = "run_timed_out"
     FALLBACK_COMPLETED = "fallback_completed"
     FALLBACK_FAILED = "fallback_failed"
     CANCEL_REQUESTED = "cancel_requested"
@@ -58,7 +62,7 @@ class Undo:
 
 @dataclass(frozen=True)
 class StepState:
-    """How a step stands."""
+    """How a step stands; `is_open` marks one that holds others, and `reason` says why one was left out."""
 
     status: StepStatus = StepStatus.PENDING
     attempt: int = 0
@@ -70,11 +74,21 @@ class StepState:
     condition: Mapping[str, Any] | None = None
     undo: Undo = Undo()
     awaited: Mapping[str, Any] | None = None
+    is_open: bool = False
+    reason: str = ""
+
+
+_UNTOUCHED = StepState()
 
 
 @dataclass(frozen=True)
 class RunState:
-    """Everything a decision needs; `done` lists completed steps in the order of their completion."""
+    """Everything a decision needs.
+
+    Steps are known by their paths: the id of one that is executed once, `ask#2` at the second visit,
+    `each[3].refund` in a loop. `done` lists completed steps in the order of their completion, `failed` those
+    that failed for good, `transitions` where the run went after a step.
+    """
 
     status: RunStatus = RunStatus.RUNNING
     input: Mapping[str, Any] = field(default_factory=dict)
@@ -87,10 +101,19 @@ class RunState:
     is_cancelling: bool = False
     compensating_because: str = ""
     retries: int = 0
+    failed: tuple[str, ...] = ()
+    transitions: Mapping[str, str] = field(default_factory=dict)
+    is_timed_out: bool = False
 
-    def step(self, step_id: str) -> StepState:
+    def step(self, path: str) -> StepState:
         """Return how a step stands; one that nothing happened to is pending."""
-        return self.steps.get(step_id, StepState())
+        return self.steps.get(path, _UNTOUCHED)
+
+    @property
+    def under_way(self) -> tuple[str, ...]:
+        """Return the steps that have begun and of which no result is known."""
+        running = StepStatus.RUNNING
+        return tuple(path for path, step in self.steps.items() if step.status is running and not step.is_open)
 
     @property
     def is_undone_on_request(self) -> bool:
@@ -118,19 +141,34 @@ def _started(state: RunState, data: Mapping[str, Any]) -> RunState:
     return replace(state, input=data["input"])
 
 
+def _awake(state: RunState) -> RunState:
+    return replace(state, status=RunStatus.RUNNING) if state.status is RunStatus.SLEEPING else state
+
+
 def _skipped(state: RunState, data: Mapping[str, Any]) -> RunState:
-    return _set(state, data["step"], status=StepStatus.SKIPPED, condition=data.get("condition"))
+    return _set(
+        _awake(state),
+        data["step"],
+        status=StepStatus.SKIPPED,
+        condition=data.get("condition"),
+        reason=data.get("reason", ""),
+        is_open=False,
+    )
 
 
 def _intended(state: RunState, data: Mapping[str, Any]) -> RunState:
     return _set(
-        state,
+        _awake(state),
         data["step"],
         status=StepStatus.RUNNING,
         attempt=data["attempt"],
         arguments=data["arguments"],
         condition=data.get("condition") or state.step(data["step"]).condition,
     )
+
+
+def _opened(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return _set(_intended(state, data), data["step"], is_open=True)
 
 
 def _waiting(state: RunState, data: Mapping[str, Any]) -> RunState:
@@ -157,22 +195,24 @@ def _completed(state: RunState, data: Mapping[str, Any]) -> RunState:
         duration_ms=data.get("duration_ms"),
         condition=data.get("condition") or state.step(step).condition,
         error="",
+        is_open=False,
     )
-    status = RunStatus.RUNNING if state.status is RunStatus.SLEEPING else state.status
-    return replace(changed, status=status, done=(*state.done, step))
+    return replace(_awake(changed), done=(*state.done, step))
 
 
 def _failed(state: RunState, data: Mapping[str, Any]) -> RunState:
     step = data["step"]
     changed = _set(
-        state,
+        _awake(state),
         step,
         status=StepStatus.FAILED,
         attempt=data["attempt"],
         error=data["error"],
         retry_in_s=data.get("retry_in_s", 0.0),
     )
-    return replace(changed, failed_step=step, error=data["error"]) if data["is_final"] else changed
+    if not data["is_final"]:
+        return changed
+    return replace(changed, failed_step=step, error=data["error"], failed=(*state.failed, step))
 
 
 def _unknown(state: RunState, data: Mapping[str, Any]) -> RunState:
@@ -181,11 +221,24 @@ def _unknown(state: RunState, data: Mapping[str, Any]) -> RunState:
 
 def _resolved(state: RunState, data: Mapping[str, Any]) -> RunState:
     step = data["step"]
-    running = replace(state, status=RunStatus.RUNNING)
+    others = any(known.status is StepStatus.UNKNOWN for path, known in state.steps.items() if path != step)
+    running = state if others else replace(state, status=RunStatus.RUNNING)
     if data["outcome"] == "done":
         known = {"step": step, "attempt": state.step(step).attempt, "output": data.get("output") or {}}
         return _completed(running, known)
     return _set(running, step, status=StepStatus.PENDING)
+
+
+def _transitioned(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(_awake(state), transitions={**state.transitions, data["step"]: data["to"]})
+
+
+def _slept(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, status=RunStatus.SLEEPING)
+
+
+def _timed_out(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(_awake(state), is_timed_out=True, error=data["error"])
 
 
 def _fallback_completed(state: RunState, data: Mapping[str, Any]) -> RunState:
@@ -252,10 +305,12 @@ def _retry_requested(state: RunState, data: Mapping[str, Any]) -> RunState:
         for name in stuck:
             again = _set(again, name, status=StepStatus.DONE, undo=Undo())
         return replace(again, status=RunStatus.COMPENSATING)
-    if state.failed_step:
-        again = _set(again, state.failed_step, status=StepStatus.PENDING, attempt=0, retry_in_s=0.0)
+    for path in dict.fromkeys(filter(None, (*state.failed, state.failed_step))):
+        again = _set(again, path, status=StepStatus.PENDING, attempt=0, retry_in_s=0.0)
     return replace(
         again,
+        failed=(),
+        is_timed_out=False,
         status=RunStatus.RUNNING,
         failed_step="",
         error="",
@@ -275,9 +330,13 @@ _APPLY: dict[Kind, Callable[[RunState, Mapping[str, Any]], RunState]] = {
     Kind.STEP_INTENDED: _intended,
     Kind.STEP_COMPLETED: _completed,
     Kind.STEP_FAILED: _failed,
+    Kind.STEP_OPENED: _opened,
     Kind.STEP_WAITING: _waiting,
     Kind.STEP_UNKNOWN: _unknown,
     Kind.STEP_RESOLVED: _resolved,
+    Kind.TRANSITIONED: _transitioned,
+    Kind.RUN_SLEPT: _slept,
+    Kind.RUN_TIMED_OUT: _timed_out,
     Kind.FALLBACK_COMPLETED: _fallback_completed,
     Kind.FALLBACK_FAILED: _fallback_failed,
     Kind.CANCEL_REQUESTED: _cancel_requested,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -16,11 +18,13 @@ from apps.orchestration.engine.state import Kind
 from apps.orchestration.models import RunSignal
 from apps.tenants.context import in_tenant
 
+MAX_PATH = 64
+
 
 def begin_wait(journal: Journal, command: d.BeginWait) -> None:
     """Note what a step waits for, and until when by the database's clock; nothing is stored yet."""
     asked = command.arguments
-    base = {"step": command.step.id, "attempt": command.attempt, "condition": command.condition}
+    base = {"step": command.path, "attempt": command.attempt, "condition": command.condition}
     try:
         length = asked.get("for") or asked.get("timeout")
         until = None if length is None else _moment_after(journal, duration_s(str(length)))
@@ -32,33 +36,47 @@ def begin_wait(journal: Journal, command: d.BeginWait) -> None:
     journal.note(Kind.STEP_WAITING, {**base, "awaited": awaited})
 
 
-def end_wait(journal: Journal, command: d.Await) -> bool:
-    """Take what is awaited if it is there, in the transaction that says so; else put the run to sleep.
+def end_wait(journal: Journal, waits: Sequence[d.Await], at_most: Callable[[float], float] | None) -> bool:
+    """Take the first of what is awaited if it is there, in the transaction that says so; else sleep.
 
-    Returns whether it sleeps. Raises LeaseLost, CancelArrived. The run's row is locked, as it is by whoever
-    sends a signal: what arrives is seen here, or finds the run asleep and wakes it.
+    Returns whether the run sleeps, until the first wait is over by itself, as `at_most` shortens it; with
+    None it has other things to do. Raises LeaseLost, CancelArrived. The run's row is locked, as it is by
+    whoever sends a signal: what arrives is seen here, or finds the run asleep and wakes it.
     """
-    awaited = command.awaited
-    until = dt.datetime.fromisoformat(awaited["until"]) if awaited["until"] else None
     with journal.commit(begins_something=True) as fields:
-        signal = _oldest_signal(journal, mailbox_of(command.step.id, awaited))
-        left_s = None if until is None else (until - _now()).total_seconds()
-        if signal is None and (left_s is None or left_s > 0):
-            fields |= {"due_in_s": left_s or 0.0, "rests": left_s is None, "lease_owner": ""}
-            return True
-        if signal is not None:
-            RunSignal.objects.filter(id=signal.id).update(taken_at=Now())
-        journal.note(Kind.STEP_COMPLETED, _completed(command, signal))
-    return False
+        left = [_end_if_over(journal, command) for command in waits]
+        if None in left:
+            return False
+        if at_most is not None:
+            soonest_s = at_most(min(seconds for seconds in left if seconds is not None))
+            rests = soonest_s == math.inf
+            fields |= {"due_in_s": 0.0 if rests else soonest_s, "rests": rests, "lease_owner": ""}
+    return at_most is not None
 
 
-def mailbox_of(step_id: str, awaited: Mapping[str, Any]) -> str:
+def _end_if_over(journal: Journal, command: d.Await) -> float | None:
+    """End a wait, or return for how many seconds it may still last."""
+    awaited = command.awaited
+    signal = _oldest_signal(journal, mailbox_of(command.path, awaited))
+    left_s = math.inf
+    if signal is None and awaited["until"]:
+        left_s = (dt.datetime.fromisoformat(awaited["until"]) - _now()).total_seconds()
+    if signal is None and left_s > 0:
+        return left_s
+    if signal is not None:
+        RunSignal.objects.filter(id=signal.id).update(taken_at=Now())
+    journal.note(Kind.STEP_COMPLETED, _completed(command, signal))
+    return None
+
+
+def mailbox_of(path: str, awaited: Mapping[str, Any]) -> str:
     """Name where the answer to a wait arrives: a signal's name, or one step's approval; empty for none."""
     match awaited["kind"]:
         case "signal":
             return str(awaited["what"])
         case "approval":
-            return f"approval:{step_id}"
+            name = path if len(path) <= MAX_PATH else hashlib.sha256(path.encode()).hexdigest()
+            return f"approval:{name}"
     return ""
 
 
@@ -72,7 +90,7 @@ def _completed(command: d.Await, signal: RunSignal | None) -> dict[str, Any]:
         "comment": str(payload.get("comment", "")) if kind == "approval" else "",
         "payload": payload if kind == "signal" else {},
     }
-    return {"step": command.step.id, "attempt": command.attempt, "output": output}
+    return {"step": command.path, "attempt": command.attempt, "output": output}
 
 
 def _oldest_signal(journal: Journal, name: str) -> RunSignal | None:

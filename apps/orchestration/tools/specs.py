@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.orchestration.definitions.contracts import Effect
+from apps.orchestration.definitions.contracts import MOST_ITEMS, Effect
 from apps.orchestration.definitions.durations import DURATION
 from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.types import Type
@@ -180,6 +180,27 @@ _STEPS = [
             message=_TEXT,
         ),
         outputs={"escalation_id": t.STRING, "queue": t.STRING, "reason": t.STRING},
+    ),
+    ToolSpec(
+        name="parallel",
+        summary="Do the steps of several branches at the same time.",
+        effect=Effect.NONE,
+        arguments=_arguments(
+            join={"anyOf": [{"enum": ["all", "any"]}, {"type": "integer", "minimum": 1, "maximum": 10}]}
+        ),
+        outputs={"branches": t.list_of(t.STRING), "count": t.INT},
+    ),
+    ToolSpec(
+        name="foreach",
+        summary="Do the same steps for each item of a list, several at a time.",
+        effect=Effect.NONE,
+        arguments=_arguments(
+            "items",
+            items={"type": "array", "maxItems": MOST_ITEMS},
+            max_items={"type": "integer", "minimum": 1, "maximum": MOST_ITEMS},
+            concurrency={"type": "integer", "minimum": 1, "maximum": 10},
+        ),
+        outputs={"results": t.ANY_LIST, "count": t.INT},
     ),
     ToolSpec(
         name="wait",

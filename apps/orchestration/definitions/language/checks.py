@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -11,6 +12,14 @@ from apps.orchestration.definitions.contracts import Problem, hook_name
 from apps.orchestration.definitions.durations import DURATION, duration_s
 from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.expressions import Hole, compile_expression, parse_text
+from apps.orchestration.definitions.language.flow_checks import check_flow
+from apps.orchestration.definitions.language.nesting import (
+    Step,
+    each_place,
+    each_step,
+    sequences_in,
+    transitions_of,
+)
 from apps.orchestration.definitions.language.schema import schema_problems
 from apps.orchestration.definitions.language.source import Path, Source
 from apps.orchestration.definitions.language.typecheck import ExpressionError, infer, suggestion
@@ -38,10 +47,24 @@ def check_meaning(source: Source) -> list[Problem]:
     return [
         *_check_inputs(source),
         *_check_triggers(source),
+        *_check_whole_timeout(source),
         *_check_steps(source),
         *_check_compensation(source),
         *_check_error_handling(source),
     ]
+
+
+def _check_whole_timeout(source: Source) -> Iterator[Problem]:
+    if "timeout" in source.data:
+        yield from _check_duration(source, ("timeout",), source.data["timeout"])
+
+
+def _check_duration(source: Source, path: Path, text: Any) -> Iterator[Problem]:
+    if isinstance(text, str) and DURATION.fullmatch(text):
+        try:
+            duration_s(text)
+        except ValueError as error:
+            yield source.problem(path, str(error), "write a shorter one")
 
 
 def _check_inputs(source: Source) -> Iterator[Problem]:
@@ -86,14 +109,34 @@ def initial_variables(data: Mapping[str, Any]) -> Variables:
     }
 
 
+@dataclass
+class _Known:
+    """What was learned on the way through the steps: their ids, and what is known after each."""
+
+    seen: set[str] = field(default_factory=set)
+    after: dict[str, Variables] = field(default_factory=dict)
+
+
 def _check_steps(source: Source) -> Iterator[Problem]:
+    yield from check_flow(source)
+    steps, known = source.data["steps"], _Known()
     variables = initial_variables(source.data)
-    seen: set[str] = set()
-    for index, step in enumerate(source.data["steps"]):
-        path: Path = ("steps", index)
-        if step["id"] in seen:
+    if any("next" in step for step in steps):
+        # A run may come from any step to any other: what did not happen yet reads as nothing.
+        variables = _after_all(steps, variables)
+    yield from _check_sequence(source, ("steps",), steps, variables, known)
+    yield from _check_undoing(source, known)
+
+
+def _check_sequence(
+    source: Source, base: Path, steps: Sequence[Step], variables: Variables, known: _Known
+) -> Generator[Problem, None, Variables]:
+    """Check steps that follow each other; returns what may be read after the last one."""
+    for index, step in enumerate(steps):
+        path: Path = (*base, index)
+        if step["id"] in known.seen:
             yield source.problem((*path, "id"), f"there are two steps `{step['id']}`", "rename one of them")
-        seen.add(step["id"])
+        known.seen.add(step["id"])
         if "condition" in step:
             yield from _check_condition(source, (*path, "condition"), step["condition"], variables)
         spec = _spec(step)
@@ -101,10 +144,68 @@ def _check_steps(source: Source) -> Iterator[Problem]:
         if spec is None:
             continue
         yield from _check_config(source, (*path, "config"), step.get("config", {}), spec, variables)
-        variables = _after(variables, step, spec)
+        variables = yield from _check_inside(source, path, step, variables, known)
+        known.after[step["id"]] = variables = _after(variables, step, spec)
+        for at, entry in enumerate(transitions_of(step)):
+            if "when" in entry:
+                yield from _check_condition(source, (*path, "next", at, "when"), entry["when"], variables)
+    return variables
 
 
-def _spec(step: Mapping[str, Any]) -> ToolSpec | None:
+def _check_inside(
+    source: Source, path: Path, step: Step, variables: Variables, known: _Known
+) -> Generator[Problem, None, Variables]:
+    """Check the steps inside of a step; of a loop's nothing can be read outside of it but its results."""
+    inside = variables
+    if step["type"] == "foreach":
+        inside = {**variables, "item": _item_type(step, variables), "index": t.INT}
+    after = variables
+    for base, steps in sequences_in(step, path):
+        left = yield from _check_sequence(source, base, steps, inside, known)
+        if step["type"] == "parallel":
+            fields = {**after["steps"].fields, **left["steps"].fields}
+            after = {**left, **after, "steps": t.record(**fields)}
+    return after
+
+
+def _item_type(step: Step, variables: Variables) -> Type:
+    text = step.get("config", {}).get("items")
+    try:
+        parts = parse_text(text) if isinstance(text, str) else ()
+        if len(parts) == 1 and isinstance(parts[0], Hole):
+            return infer(parts[0].expression, variables).item or t.DYN
+    except ExpressionError:
+        pass  # it is told where the config is checked
+    return t.DYN
+
+
+def _after_all(steps: Sequence[Step], variables: Variables) -> Variables:
+    for step in steps:
+        for branch in step.get("branches", []):
+            variables = _after_all(branch["steps"], variables)
+        spec = _spec(step)
+        variables = variables if spec is None else _after(variables, step, spec)
+    return variables
+
+
+def _check_undoing(source: Source, known: _Known) -> Iterator[Problem]:
+    """Check what undoings read: what was known once their step was done."""
+    listed = [
+        (("compensation", index), entry["step"], entry)
+        for index, entry in enumerate(source.data.get("compensation", []))
+    ]
+    own = [
+        ((*path, "compensation"), step["id"], step["compensation"])
+        for path, step, _ in each_place(source.data["steps"])
+        if "compensation" in step
+    ]
+    for path, step_id, entry in listed + own:
+        for inner, text in _texts(entry.get("config", {}), (*path, "config")):
+            if step_id in known.after:
+                yield from _check_text(source, inner, text, set(), known.after[step_id])
+
+
+def _spec(step: Step) -> ToolSpec | None:
     return TOOLS.get(step.get("tool", "")) if step["type"] == "tool" else STEP_TYPES[step["type"]]
 
 
@@ -142,21 +243,25 @@ def _check_wait(source: Source, path: Path, config: Mapping[str, Any]) -> Iterat
         where = (*path, "config", "timeout")
         yield source.problem(where, "`for` is over after its time anyway", "remove the line", at_key=True)
     for name in ("for", "timeout"):
-        text = config.get(name)
-        if isinstance(text, str) and DURATION.fullmatch(text):
-            try:
-                duration_s(text)
-            except ValueError as error:
-                yield source.problem((*path, "config", name), str(error), "write a shorter one")
+        yield from _check_duration(source, (*path, "config", name), config.get(name))
 
 
 def _after(variables: Variables, step: Mapping[str, Any], spec: ToolSpec) -> Variables:
-    outputs = t.record(**{**spec.outputs, "state": t.STRING})
+    outputs = t.record(**{**spec.outputs, **_results(step), "state": t.STRING})
     steps = t.record(**{**variables["steps"].fields, step["id"]: outputs})
     known = {**variables, "steps": steps}
     if step["type"] == "router":
         known |= {name: spec.outputs[name] for name in ("intent", "confidence", "tier")}
     return known
+
+
+def _results(step: Step) -> dict[str, Type]:
+    """Return the type of a loop's results: what the last of its steps gives, for each item."""
+    last = _spec(step["steps"][-1]) if "steps" in step else None
+    if last is None:
+        return {}
+    fields = {**last.outputs, **_results(step["steps"][-1]), "state": t.STRING}
+    return {"results": t.list_of(t.record(**fields))}
 
 
 def _check_condition(source: Source, path: Path, text: str, variables: Variables) -> Iterator[Problem]:
@@ -221,7 +326,7 @@ def _check_text(
 
 
 def _check_compensation(source: Source) -> Iterator[Problem]:
-    steps = {step["id"]: step for step in source.data["steps"]}
+    steps = {step["id"]: step for step in each_step(source.data["steps"])}
     undone = {name for name, step in steps.items() if "compensation" in step}
     for index, entry in enumerate(source.data.get("compensation", [])):
         path: Path = ("compensation", index)

@@ -8,16 +8,20 @@ from functools import lru_cache
 from typing import Any
 
 from apps.orchestration.definitions.contracts import (
+    BranchDefinition,
     CompensationDefinition,
     InputDefinition,
     Problem,
     RetryRule,
     StepDefinition,
     StepType,
+    TransitionDefinition,
     TriggerDefinition,
     WorkflowDefinition,
 )
+from apps.orchestration.definitions.durations import duration_s
 from apps.orchestration.definitions.language.checks import check_meaning
+from apps.orchestration.definitions.language.nesting import each_step, transitions_of
 from apps.orchestration.definitions.language.schema import check_schema
 from apps.orchestration.definitions.language.source import Source, SourceError, read_source
 from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
@@ -74,6 +78,7 @@ def _build(source: Source, digest: str) -> WorkflowDefinition:
         inputs=tuple(_input(name, spec) for name, spec in data.get("inputs", {}).items()),
         steps=steps,
         compensation=_compensation(data),
+        timeout_s=duration_s(data["timeout"]) if "timeout" in data else None,
     )
 
 
@@ -109,8 +114,18 @@ def _step(step: Mapping[str, Any], retry: RetryRule, fallback: str) -> StepDefin
         config=step.get("config", {}),
         retry=_retry(step.get("retry", {}), retry),
         fallback=step.get("fallback", fallback),
-        timeout_s=step.get("timeout_s"),
+        timeout_s=duration_s(step["timeout"]) if "timeout" in step else step.get("timeout_s"),
         outputs={name: kind.zero() for name, kind in spec.outputs.items()},
+        branches=tuple(
+            BranchDefinition(
+                branch.get("id", f"branch_{number}"),
+                tuple(_step(inner, retry, fallback) for inner in branch["steps"]),
+            )
+            for number, branch in enumerate(step.get("branches", []), start=1)
+        ),
+        body=tuple(_step(inner, retry, fallback) for inner in step.get("steps", [])),
+        next=tuple(TransitionDefinition(**entry) for entry in transitions_of(step)),
+        max_visits=step.get("max_visits", 10),
     )
 
 
@@ -122,7 +137,7 @@ def _input(name: str, spec: Mapping[str, Any]) -> InputDefinition:
 
 def _compensation(data: Mapping[str, Any]) -> dict[str, CompensationDefinition]:
     listed = [(entry["step"], entry) for entry in data.get("compensation", [])]
-    own = [(step["id"], step["compensation"]) for step in data["steps"] if "compensation" in step]
+    own = [(step["id"], step["compensation"]) for step in each_step(data["steps"]) if "compensation" in step]
     return {
         step: CompensationDefinition(
             step, entry["action"], TOOLS[entry["action"]].effect, entry.get("config", {})

@@ -75,6 +75,9 @@ def _words(error: ValidationError) -> tuple[str, str]:
             return f"{_show(value)} is not allowed here", f"write {_KINDS.get(str(rule), rule)}"
         case "pattern":
             return f"{_show(value)} is not a valid name here", f"it must match {rule}"
+        case "oneOf" | "anyOf":
+            told = cast("dict[str, Any]", error.schema).get("description", "")
+            return f"{_show(value)} does not fit here", str(told) or "change the value to fit"
         case "minItems" | "minLength":
             return "this must not be empty", "add at least one entry"
         case "propertyNames":

@@ -6,12 +6,14 @@ import dataclasses
 from typing import Any
 
 from apps.orchestration.definitions.contracts import (
+    BranchDefinition,
     CompensationDefinition,
     Effect,
     InputDefinition,
     RetryRule,
     StepDefinition,
     StepType,
+    TransitionDefinition,
     TriggerDefinition,
     WorkflowDefinition,
 )
@@ -40,9 +42,16 @@ def definition_from_json(data: dict[str, Any]) -> WorkflowDefinition:
 
 
 def _step(data: dict[str, Any]) -> StepDefinition:
-    kinds = {
+    kinds: dict[str, Any] = {
         "type": StepType(data["type"]),
         "effect": Effect(data["effect"]),
         "retry": RetryRule(**data["retry"]),
+        "branches": tuple(_branch(branch) for branch in data.get("branches", ())),
+        "body": tuple(_step(step) for step in data.get("body", ())),
+        "next": tuple(TransitionDefinition(**entry) for entry in data.get("next", ())),
     }
     return StepDefinition(**{**data, **kinds})
+
+
+def _branch(data: dict[str, Any]) -> BranchDefinition:
+    return BranchDefinition(data["id"], tuple(_step(step) for step in data["steps"]))
