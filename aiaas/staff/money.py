@@ -35,6 +35,8 @@ class PlanAdmin(ReasonedAdmin):
         "currency",
         "requests_per_minute",
         "has_hard_limits",
+        "max_concurrent_runs",
+        "run_weight",
         "included",
         "is_default",
         "is_public",

@@ -83,6 +83,8 @@ class PlanSerializer(serializers.Serializer[Any]):
     currency = serializers.CharField()
     requests_per_minute = serializers.IntegerField()
     has_hard_limits = serializers.BooleanField()
+    max_concurrent_runs = serializers.IntegerField(help_text="workflow runs that workers execute at a time")
+    run_weight = serializers.IntegerField(help_text="the part of busy workers, beside others' weights")
     included = serializers.DictField(
         child=serializers.IntegerField(), help_text="a missing kind is unlimited"
     )

@@ -44,6 +44,8 @@ class PlanView:
     currency: str
     requests_per_minute: int
     has_hard_limits: bool
+    max_concurrent_runs: int = 20
+    run_weight: int = 1
     included: dict[str, int] = field(default_factory=dict)
 
 

@@ -15,7 +15,8 @@ KINDS = [(kind.value, kind.value) for kind in UsageKind]
 class Plan(models.Model):
     """An offer: what a period costs, what it includes, how fast its tenants may call.
 
-    `price_cents` is the base fee of the newest price; only `publish_price` changes it.
+    `price_cents` is the base fee of the newest price; only `publish_price` changes it. Where tenants compete
+    for workers, `run_weight` is each one's part.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -25,6 +26,8 @@ class Plan(models.Model):
     currency = models.CharField(max_length=3, default="USD")
     requests_per_minute = models.PositiveIntegerField()
     has_hard_limits = models.BooleanField(default=True)
+    max_concurrent_runs = models.PositiveIntegerField(default=20, db_default=20)
+    run_weight = models.PositiveSmallIntegerField(default=1, db_default=1)
     included = models.JSONField(default=dict, blank=True)  # {kind: amount}; a missing kind is unlimited
     is_default = models.BooleanField(default=False)
     is_public = models.BooleanField(default=True)
@@ -36,6 +39,10 @@ class Plan(models.Model):
                 fields=["is_default"], condition=Q(is_default=True), name="one_default_plan"
             ),
             models.CheckConstraint(condition=Q(requests_per_minute__gte=1), name="plan_allows_requests"),
+            models.CheckConstraint(
+                condition=Q(max_concurrent_runs__gte=1, run_weight__gte=1, run_weight__lte=100),
+                name="plan_allows_runs",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -49,6 +56,8 @@ class Plan(models.Model):
             currency=self.currency,
             requests_per_minute=self.requests_per_minute,
             has_hard_limits=self.has_hard_limits,
+            max_concurrent_runs=self.max_concurrent_runs,
+            run_weight=self.run_weight,
             included=dict(self.included),
         )
 

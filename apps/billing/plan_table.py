@@ -23,7 +23,10 @@ def describe_offer(offer: PlanOffer, subscription: SubscriptionView) -> dict[str
         "fee": write_cents(plan.price_cents, plan.currency),
         "usage": write_cents(offer.usage_cents, plan.currency),
         "beyond": [label_of(kind) for kind in offer.beyond],
-        "lines": [_line(offer, kind.value) for kind in UsageKind],
+        "lines": [
+            *(_line(offer, kind.value) for kind in UsageKind),
+            ("Workflow runs at a time", f"{plan.max_concurrent_runs:,}", "more wait for their turn"),
+        ],
     }
 
 
