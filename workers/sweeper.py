@@ -10,12 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import structlog
 from django.db import close_old_connections
 
-from apps.orchestration import metrics
-from apps.orchestration.services import sweep_due_runs
-
 Look = Callable[..., int]
 
-THREADS = 4
 INTERVAL_S = 1.0
 log = structlog.get_logger(__name__)
 
@@ -25,10 +21,11 @@ class Sweeper:
 
     def __init__(
         self,
-        threads: int = THREADS,
+        threads: int,
+        *,
+        look: Look,
+        name: str,
         interval_s: float = INTERVAL_S,
-        look: Look = sweep_due_runs,
-        name: str = "sweep",
     ) -> None:
         self._look, self._name = look, name
         self._threads, self._interval_s = threads, interval_s
@@ -70,7 +67,6 @@ class Sweeper:
             return False
         finally:
             close_old_connections()
-        metrics.sweeps_total.labels("yes" if found else "no").inc()
         return found >= free
 
     def _count_free(self) -> int:

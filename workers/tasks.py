@@ -24,6 +24,7 @@ from apps.gateway.signing import rotate_signing_key as rotate_key
 from apps.ingestion import services as ingestion
 from apps.ingestion.questions import group_questions
 from apps.orchestration import services as orchestration
+from apps.orchestration.adapters.celery_hint import take_hint
 from apps.orchestration.hooks import services as hooks
 from apps.routing import services as routing
 from apps.tenants import notices
@@ -37,22 +38,24 @@ from apps.tenants.erasing import services as erasing
 from apps.tenants.exporting import services as exports
 from apps.tenants.selectors import get_tenant, list_active_tenants
 from apps.webhooks import services as webhooks
+from workers.dispatcher import Dispatcher
 from workers.sweeper import Sweeper
 
 IDEMPOTENCY_KEPT = dt.timedelta(days=2)
 # Webhooks wait for others most of the time; those that fail or are slow have threads of their own.
+_dispatcher = Dispatcher()
 _sweepers = (
-    Sweeper(),
     Sweeper(12, look=partial(webhooks.sweep_due_deliveries, suspect=False), name="webhooks"),
     Sweeper(4, look=partial(webhooks.sweep_due_deliveries, suspect=True), name="slow-webhooks"),
 )
 log = structlog.get_logger(__name__)
 
 
-@shared_task(name="workers.tasks.execute_run")
-def execute_run(tenant_id: str, run_id: str) -> None:
-    """Execute a run that is due; the message is only a hint, a lost one costs a second."""
-    orchestration.execute_run(tenant=get_tenant(tenant_id=UUID(tenant_id)), run_id=UUID(run_id))
+@shared_task(name="workers.tasks.wake_runs")
+def wake_runs(tenant_id: str) -> None:
+    """Look for a tenant's due runs; the message is only a hint, a lost one costs a second."""
+    take_hint(UUID(tenant_id))
+    _dispatcher.offer(UUID(tenant_id))
 
 
 @shared_task(name="workers.tasks.process_document")
@@ -171,8 +174,10 @@ def mail_reports() -> None:
 
 @shared_task(name="workers.tasks.ensure_partitions")
 def ensure_partitions() -> None:
-    """Make the partitions of the months to come."""
+    """Make the partitions of the months to come, and remove the runs' histories that are too old."""
     analytics.ensure_partitions()
+    orchestration.ensure_partitions()
+    orchestration.remove_old_histories()
 
 
 @shared_task(name="workers.tasks.finalise_invoices")
@@ -245,7 +250,7 @@ def purge() -> None:
 @worker_ready.connect
 def begin_sweeping(**_: object) -> None:
     """Sweep for due runs and webhooks as long as the worker lives."""
-    for sweeper in _sweepers:
+    for sweeper in (_dispatcher, *_sweepers):
         sweeper.start()
     orchestration.warm_up()
 
@@ -253,5 +258,5 @@ def begin_sweeping(**_: object) -> None:
 @worker_shutdown.connect
 def end_sweeping(**_: object) -> None:
     """Let go of the sweep; what it has claimed goes back by its lease."""
-    for sweeper in _sweepers:
+    for sweeper in (_dispatcher, *_sweepers):
         sweeper.stop()

@@ -248,6 +248,8 @@ DEMO_PAGES = env.bool("DEMO_PAGES", default=False)
 DOMAIN_PROOF = "apps.tenants.domains.well_known.find_proof"  # how a company's own domain is proven
 EVENT_SUBSCRIPTIONS = "aiaas.subscriptions"
 RUN_DOORWAY = "apps.orchestration.adapters.doorway.EngineDoorway"
+RUN_SLOTS = env.int("RUN_SLOTS", default=8)  # runs that a worker process executes at once
+RUN_EVENTS_KEPT_DAYS = env.int("RUN_EVENTS_KEPT_DAYS", default=400)
 RUN_HINT = "apps.orchestration.adapters.celery_hint.CeleryHint"
 DELTA_SINKS = [
     "apps.orchestration.adapters.channels_deltas.ChannelsDeltas",

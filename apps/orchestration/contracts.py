@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from apps.resilience.errors import GoneError
+
 
 class RunStatus(enum.StrEnum):
     """How a run stands.
@@ -35,6 +37,24 @@ class RunStatus(enum.StrEnum):
             RunStatus.COMPENSATING,
             RunStatus.WAITING,
         )
+
+
+class Priority(enum.StrEnum):
+    """Which of a tenant's due runs go first; a lower one goes first once it has waited long enough."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """Return its place: 0 goes first."""
+        return list(Priority).index(self)
+
+    @classmethod
+    def of_rank(cls, rank: int) -> Priority:
+        """Return the priority of a place."""
+        return list(cls)[rank]
 
 
 class StepStatus(enum.StrEnum):
@@ -90,6 +110,8 @@ class RunView:
     created_at: dt.datetime
     finished_at: dt.datetime | None
     due_at: dt.datetime | None
+    priority: Priority = Priority.NORMAL
+    has_history: bool = True  # False: it was removed for its age, and with it the steps
     is_cancelling: bool = False
     steps: list[StepView] = field(default_factory=list)
     undoable: list[str] = field(default_factory=list)
@@ -103,3 +125,13 @@ class RunEventView:
     kind: str
     data: dict[str, Any]
     created_at: dt.datetime
+
+
+class HistoryRemoved(GoneError):
+    """The events of a run are not kept any more, so nothing can be asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The steps and events of this run were removed for their age. What came out of it is kept; "
+            "start a new run to do it again."
+        )

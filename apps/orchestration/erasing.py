@@ -6,13 +6,14 @@ from django.db.models.functions import Cast
 
 from apps.billing.contracts import UsageKind
 from apps.billing.services import release_quota
-from apps.orchestration.models import AgentRun, RunSignal
+from apps.orchestration.models import AgentRun, RunSignal, RunSnapshot
 from apps.tenants.contracts import Erased, Subject, TenantRef
 
 RULES = {
     "orchestration.AgentRun": "erased",
     "orchestration.RunEvent": "erased",
     "orchestration.RunSignal": "erased",
+    "orchestration.RunSnapshot": "erased",
 }
 
 
@@ -28,7 +29,8 @@ def erase_traces(*, tenant: TenantRef, subject: Subject) -> Erased:
         cursor.execute("SELECT erase_run_events(%s)", [list(runs)])
         [events] = cursor.fetchone()
     signals = RunSignal.objects.filter(run_id__in=runs).delete()[0]
+    snapshots = RunSnapshot.objects.filter(run_id__in=runs).delete()[0]
     total = AgentRun.objects.filter(id__in=runs).delete()[0]
     release_quota(tenant=tenant, kind=UsageKind.RUN, source_ids=runs)  # those that were under way
-    gone = {"AgentRun": total, "RunEvent": events, "RunSignal": signals}
+    gone = {"AgentRun": total, "RunEvent": events, "RunSignal": signals, "RunSnapshot": snapshots}
     return Erased({f"orchestration.{name}": rows for name, rows in gone.items()}, run_ids=runs)

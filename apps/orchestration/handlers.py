@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid5
-
 import structlog
 
 from apps.conversations.events import MessageReceived
@@ -11,6 +9,7 @@ from apps.events.contracts import DomainEvent
 from apps.orchestration.definitions.contracts import WorkflowDefinition
 from apps.orchestration.definitions.selectors import find_published, find_triggered, list_started_by
 from apps.orchestration.events import RouteDecided
+from apps.orchestration.run_ids import derive_run_id
 from apps.orchestration.selectors import get_question
 from apps.orchestration.services import create_run, publish_shipped_workflows
 from apps.tenants.context import current_tenant
@@ -72,7 +71,7 @@ def on_route_decided(event: DomainEvent) -> None:
             tenant=tenant,
             definition=definition,
             input=asked or {},
-            run_id=uuid5(event.run_id, definition.name),
+            run_id=derive_run_id(event.run_id, definition.name),
             conversation_id=event.conversation_id,
         )
 

@@ -4,12 +4,12 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from apps.orchestration.contracts import RunStatus
-from apps.tenants.orm import TenantModel
+from apps.orchestration.contracts import Priority, RunStatus
+from apps.tenants.orm import CurrentTenant, TenantModel
 
 
 class AgentRun(TenantModel):
-    """One run of one workflow version.
+    """One run of one workflow version; its id tells when it was made, and so in which month its events lie.
 
     `due_at` is the moment from which any worker may claim the run: its creation, its wake-up, or the
     end of the present lease; NULL means that it is at rest. `version` is the seq of its last event.
@@ -35,11 +35,29 @@ class AgentRun(TenantModel):
     due_at = models.DateTimeField(null=True, db_default=Now())
     cancel_requested_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    priority = models.PositiveSmallIntegerField(
+        choices=[(p.rank, p.value) for p in Priority],
+        default=Priority.NORMAL.rank,
+        db_default=Priority.NORMAL.rank,
+    )
 
     class Meta:
+        # What a run changes while it is executed (version, status, error) is in no index of a running one,
+        # so that those updates stay within its page.
         indexes = [
-            models.Index(fields=["tenant_id", "due_at"], condition=Q(due_at__isnull=False), name="run_due"),
+            models.Index(
+                fields=["tenant_id", "priority", "due_at"], condition=Q(due_at__isnull=False), name="run_due"
+            ),
+            models.Index(fields=["tenant_id", "due_at"], condition=~Q(lease_owner=""), name="run_leased"),
             models.Index(fields=["tenant_id", "-created_at", "-id"], name="run_newest"),
+            models.Index(
+                fields=["tenant_id", "workflow_name", "-created_at", "-id"], name="run_newest_of_workflow"
+            ),
+            models.Index(
+                fields=["tenant_id", "status", "-created_at", "-id"],
+                condition=~Q(status__in=["running", "completed"]),
+                name="run_newest_in_state",
+            ),
             models.Index(
                 fields=["status", "-id"],
                 condition=Q(status__in=["failed", "waiting", "compensating", "compensation_failed"]),
@@ -79,7 +97,11 @@ class RunSignal(TenantModel):
 
 
 class RunEvent(models.Model):
-    """One fact of a run's history; never changed, its state is the fold of all of them."""
+    """One fact of a run's history; never changed, its state is the fold of all of them.
+
+    Partitioned by the month of the run, which its id tells: a run's events lie together, and a query that
+    names the run reads that partition alone.
+    """
 
     pk = models.CompositePrimaryKey("tenant_id", "run_id", "seq")
     tenant_id = models.UUIDField(editable=False)
@@ -88,3 +110,21 @@ class RunEvent(models.Model):
     kind = models.CharField(max_length=40)
     data = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
+
+
+class RunSnapshot(models.Model):
+    """The state of a long run as of one of its events; of another layout than today's it is of no use."""
+
+    run_id = models.UUIDField(primary_key=True, editable=False)
+    tenant_id = models.UUIDField(db_default=CurrentTenant(), editable=False)
+    seq = models.PositiveIntegerField()
+    layout = models.CharField(max_length=64)
+    state = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+
+
+class RemovedHistory(models.Model):
+    """A month whose runs have no events any more: they were removed for their age."""
+
+    month = models.DateField(primary_key=True)
+    removed_at = models.DateTimeField(db_default=Now())

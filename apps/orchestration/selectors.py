@@ -9,14 +9,22 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from apps.orchestration.contracts import RunEventView, RunStatus, RunView, StepStatus, StepView
+from apps.orchestration.contracts import (
+    HistoryRemoved,
+    Priority,
+    RunEventView,
+    RunStatus,
+    RunView,
+    StepStatus,
+    StepView,
+)
 from apps.orchestration.definitions.contracts import StepDefinition, WorkflowDefinition
 from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.engine.decisions import list_undoable
 from apps.orchestration.engine.flow import list_places
-from apps.orchestration.engine.journal import plain, read_facts
+from apps.orchestration.engine.journal import plain, read_state
 from apps.orchestration.engine.receipts import shown_status
-from apps.orchestration.engine.state import RunState, StepState, fold
+from apps.orchestration.engine.state import RunState, StepState
 from apps.orchestration.models import AgentRun, RunEvent
 from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
@@ -24,13 +32,20 @@ from apps.tenants.contracts import TenantRef
 
 
 def get_run(*, tenant: TenantRef, run_id: UUID) -> RunView:
-    """Return a run with its steps, computed from its events; raises NotFoundError."""
+    """Return a run with its steps, computed from its events; raises NotFoundError.
+
+    Where the events were removed for their age there are no steps either: `has_history` says so.
+    """
     with in_tenant(tenant):
         run = AgentRun.objects.filter(id=run_id).first()
         if run is None:
             raise NotFoundError("There is no such run.")
         definition = get_definition(tenant=tenant, digest=run.workflow_hash)
-        return view_run(run, fold(read_facts(run)), definition)
+        try:
+            state = read_state(run)
+        except HistoryRemoved:
+            return dataclasses.replace(summarise(run), has_history=False)
+        return view_run(run, state, definition)
 
 
 def view_run(run: AgentRun, state: RunState, definition: WorkflowDefinition) -> RunView:
@@ -65,11 +80,14 @@ def filter_runs(
 def list_run_events(
     *, tenant: TenantRef, run_id: UUID, after_seq: int = 0, limit: int = 500
 ) -> list[RunEventView]:
-    """Return a run's recorded events in order; raises NotFoundError."""
+    """Return a run's recorded events in order; raises NotFoundError, HistoryRemoved."""
     with in_tenant(tenant):
-        if not AgentRun.objects.filter(id=run_id).exists():
+        version = AgentRun.objects.filter(id=run_id).values_list("version", flat=True).first()
+        if version is None:
             raise NotFoundError("There is no such run.")
-        rows = RunEvent.objects.filter(run_id=run_id, seq__gt=after_seq).order_by("seq")[:limit]
+        rows = list(RunEvent.objects.filter(run_id=run_id, seq__gt=after_seq).order_by("seq")[:limit])
+        if not rows and version > after_seq:
+            raise HistoryRemoved
         return [RunEventView(row.seq, row.kind, row.data, row.created_at) for row in rows]
 
 
@@ -109,6 +127,7 @@ def summarise(run: AgentRun) -> RunView:
         created_at=run.created_at,
         finished_at=run.finished_at,
         due_at=run.due_at,
+        priority=Priority.of_rank(run.priority),
         is_cancelling=run.cancel_requested_at is not None and run.finished_at is None,
     )
 

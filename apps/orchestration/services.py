@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 from uuid import UUID
@@ -20,7 +22,7 @@ from apps.conversations.contracts import MessageView
 from apps.events.services import publish
 from apps.orchestration import events, selectors
 from apps.orchestration.adapters.fan_out import FanOut
-from apps.orchestration.contracts import RunStatus, RunView, StepStatus
+from apps.orchestration.contracts import Priority, RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.contracts import WorkflowDefinition
 from apps.orchestration.definitions.selectors import find_published, get_definition, get_tool_settings
 from apps.orchestration.definitions.services import publish_shipped_workflows
@@ -30,11 +32,13 @@ from apps.orchestration.engine.decisions import list_undoable
 from apps.orchestration.engine.execution import Execution
 from apps.orchestration.engine.giving_up import give_up
 from apps.orchestration.engine.inputs import check_input
-from apps.orchestration.engine.journal import Journal, append_fact, plain, read_facts
+from apps.orchestration.engine.journal import Journal, append_fact, plain, read_facts, read_state
 from apps.orchestration.engine.records import insert_run
 from apps.orchestration.engine.state import REQUESTED, Fact, Kind, RunState, fold
 from apps.orchestration.models import AgentRun
 from apps.orchestration.ports import DeltaSink
+from apps.orchestration.retention import ensure_partitions, remove_old_histories
+from apps.orchestration.shares import get_run_share
 from apps.orchestration.steering import hint_on_commit, lock_run, run_hint, steered, wake
 from apps.orchestration.steps.registry import load_actions
 from apps.resilience.errors import ConflictError, NotFoundError
@@ -44,10 +48,15 @@ from apps.tenants.selectors import get_tenant, is_active, require_active
 
 __all__ = [
     "cancel_run",
+    "claim_due_runs",
     "compensate_run",
+    "ensure_partitions",
+    "execute_claimed",
     "execute_or_await",
     "execute_run",
+    "list_due_tenants",
     "publish_shipped_workflows",
+    "remove_old_histories",
     "resolve_step",
     "retry_run",
     "settle_undo",
@@ -57,6 +66,14 @@ __all__ = [
 ]
 log = structlog.get_logger(__name__)
 POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class ClaimedRuns:
+    """Runs with their leases, for `execute_claimed`; `is_capped`: no more may run until one has ended."""
+
+    runs: list[tuple[AgentRun, leases.Lease]]
+    is_capped: bool
 
 
 def warm_up() -> None:
@@ -81,11 +98,13 @@ def start_run(
     conversation_id: UUID | None = None,
     message_id: UUID | None = None,
     claim_inline: bool = False,
+    priority: Priority | None = None,
 ) -> RunView:
     """Create a run of the published version, in the caller's transaction if there is one.
 
-    With `claim_inline` this process holds the run's lease from its birth and has to execute it;
-    else a worker is told after the commit. The same `run_id` again returns the same run.
+    With `claim_inline` this process holds the run's lease from its birth and has to execute it, whatever the
+    tenant's cap: somebody waits, and the web process has limits of its own. Else a worker is told after the
+    commit. Without `priority` the workflow's own counts. The same `run_id` again returns the same run.
     Raises NotFoundError, InvalidInput, NotAllowed; and QuotaSpent unless it answers a message, which spent
     a quota of its own.
     """
@@ -102,6 +121,7 @@ def start_run(
             conversation_id=conversation_id,
             message_id=message_id,
             claim_inline=claim_inline,
+            priority=priority,
         )
         if message_id is None:
             hold_quota(tenant=tenant, kind=UsageKind.RUN, source_id=run.id)
@@ -117,8 +137,13 @@ def create_run(
     conversation_id: UUID | None = None,
     message_id: UUID | None = None,
     claim_inline: bool = False,
+    priority: Priority | None = None,
 ) -> AgentRun:
-    """Insert a run with its first fact, in the caller's transaction of its tenant."""
+    """Insert a run with its first fact, in the caller's transaction of its tenant.
+
+    A message's run goes first unless its workflow says otherwise: a customer waits for the answer.
+    """
+    usual = Priority.HIGH if message_id is not None else Priority.NORMAL
     given = plain(input)
     run = AgentRun(
         id=run_id or uuid7(),
@@ -130,6 +155,7 @@ def create_run(
         conversation_id=conversation_id,
         message_id=message_id,
         version=1,
+        priority=(priority or definition.priority or usual).rank,
     )
     if claim_inline:
         run.lease_epoch, run.claims, run.lease_owner = 1, 1, leases.owner_name()
@@ -171,23 +197,52 @@ def execute_or_await(*, tenant: TenantRef, run_id: UUID, wait_s: float) -> Messa
     return None
 
 
-def sweep_due_runs(
-    *, limit: int, per_tenant: int = 4, submit: Callable[[Callable[[], bool]], Any] | None = None
-) -> int:
-    """Execute due runs of all tenants, without the broker; returns how many were found.
+def claim_due_runs(*, tenant: TenantRef, most: int) -> ClaimedRuns:
+    """Claim a tenant's next due runs, by priority and age, within its plan's cap; none of a suspended one."""
+    if not is_active(tenant):
+        return ClaimedRuns([], is_capped=False)
+    cap, asked_at = get_run_share(tenant=tenant).cap, time.monotonic()
+    with in_tenant(tenant):
+        runs, is_capped = leases.claim_runs(tenant.id, most=most, cap=cap)
+    claimed = [(run, leases.Lease(tenant.id, run.id, run.lease_epoch, renewed_at=asked_at)) for run in runs]
+    return ClaimedRuns(claimed, is_capped)
 
-    `submit` may hand each to a thread; a run that another worker has by then is skipped.
+
+def execute_claimed(*, tenant: TenantRef, run: AgentRun, lease: leases.Lease) -> None:
+    """Execute a run that `claim_due_runs` gave, until it rests."""
+    try:
+        with in_tenant(tenant):
+            state = read_state(run)
+            claim = Claim(run, state, lease, get_tool_settings(tenant=tenant))
+    except Exception:
+        log.exception("run_not_read", run_id=str(run.id), tenant_id=str(tenant.id))
+        return
+    _execute(tenant, claim, None)
+
+
+def sweep_due_runs(*, limit: int) -> int:
+    """Execute due runs of all tenants here and now, the tenants taking turns; returns how many it were.
+
+    Workers do the same with many threads (`workers.dispatcher`).
     """
-    found = leases.find_due_runs(limit=limit, per_tenant=per_tenant)
-    for tenant_id, run_id in found:
-        try:
-            tenant = get_tenant(tenant_id=tenant_id)
-        except NotFoundError:
-            log.warning("run_without_tenant", run_id=str(run_id))
-            continue
-        work = partial(execute_run, tenant=tenant, run_id=run_id)
-        (submit or (lambda call: call()))(work)
-    return len(found)
+    executed, waiting = 0, list_due_tenants(limit=limit)
+    while waiting and executed < limit:
+        tenant = waiting.pop(0)
+        claimed = claim_due_runs(tenant=tenant, most=1).runs
+        for run, lease in claimed:
+            execute_claimed(tenant=tenant, run=run, lease=lease)
+        executed += len(claimed)
+        waiting += [tenant] if claimed else []
+    return executed
+
+
+def list_due_tenants(*, limit: int, after: UUID = leases.NOBODY) -> list[TenantRef]:
+    """Return active tenants that have due runs, in the order of their ids."""
+    found = []
+    for tenant_id in leases.find_due_tenants(limit=limit, after=after):
+        with contextlib.suppress(NotFoundError):  # deleted meanwhile
+            found.append(get_tenant(tenant_id=tenant_id))
+    return found
 
 
 def cancel_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: str = "") -> RunView:
@@ -303,7 +358,7 @@ def _claim(tenant: TenantRef, run_id: UUID) -> Claim | None:
         run = leases.claim_run(run_id)
         if run is None:
             return None
-        state = fold(read_facts(run))
+        state = read_state(run)
         lease = leases.Lease(tenant.id, run.id, run.lease_epoch, renewed_at=asked_at)
         return Claim(run, state, lease, get_tool_settings(tenant=tenant))
 

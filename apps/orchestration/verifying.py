@@ -9,10 +9,13 @@ from uuid import UUID
 
 from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.engine.replay import replay
+from apps.orchestration.engine.snapshots import find_snapshot
 from apps.orchestration.engine.state import Fact, Kind, fold
 from apps.orchestration.models import AgentRun, RunEvent
+from apps.orchestration.retention import list_removed_months
+from apps.orchestration.run_ids import month_of
 from apps.resilience.errors import NotFoundError
-from apps.tenants.context import in_snapshot
+from apps.tenants.context import in_snapshot, in_tenant
 from apps.tenants.contracts import TenantRef
 
 AT_ONCE = 200
@@ -24,6 +27,7 @@ class Verification:
 
     runs: int = 0
     events: int = 0
+    without_history: int = 0  # removed for their age: there is nothing to compare
     differences: list[str] = field(default_factory=list)
 
 
@@ -32,10 +36,13 @@ def verify_runs(*, tenant: TenantRef, run_id: UUID | None = None) -> Verificatio
 
     Raises NotFoundError for a run that there is not.
     """
-    found = Verification()
+    found, removed = Verification(), list_removed_months()
     for run, rows in _histories(tenant, run_id):
         found.runs += 1
         found.events += len(rows)
+        if not rows and month_of(run.id) in removed:
+            found.without_history += 1
+            continue
         found.differences += [f"{run.id} {line}" for line in _differences(tenant, run, rows)]
     if run_id is not None and not found.runs:
         raise NotFoundError("There is no such run.")
@@ -80,4 +87,13 @@ def _differences(tenant: TenantRef, run: AgentRun, rows: list[Row]) -> Iterator[
         yield f"is {run.status}, but its events say {state.status.value}"
     if state.input != run.input:
         yield "began with another input than its events say"
+    if wrong := _compare_snapshot(tenant, run, facts):
+        yield wrong
     yield from (f"event {line}" for line in replay(facts, definition))
+
+
+def _compare_snapshot(tenant: TenantRef, run: AgentRun, facts: list[Fact]) -> str:
+    with in_tenant(tenant):
+        seq, state = find_snapshot(run) or (0, None)
+    is_well = state is None or state == fold(facts[:seq])
+    return "" if is_well else f"has a snapshot that its first {seq} events do not give"

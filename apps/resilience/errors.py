@@ -50,3 +50,8 @@ class ConflictError(DomainError):
 class QuotaExceeded(DomainError):
     status = 402
     title = "The quota is used up"
+
+
+class GoneError(DomainError):
+    status = 410
+    title = "Not kept any more"

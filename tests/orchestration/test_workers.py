@@ -13,7 +13,7 @@ from apps.orchestration.engine import leases
 from apps.orchestration.models import AgentRun
 from apps.tenants.context import in_platform, in_tenant
 from tests.orchestration.engine import calls, expire, kinds
-from workers.sweeper import Sweeper
+from workers.dispatcher import Dispatcher
 
 pytestmark = pytest.mark.usefixtures("live_db", "no_hints", "closed_breakers")
 
@@ -49,12 +49,12 @@ def test_a_sweep_finishes_every_tenants_runs_without_the_broker(acme, globex, si
     for tenant in (acme, globex):
         publish(tenant, calls(sink, "a"))
     runs = [(tenant, run_id) for tenant in (acme, globex) for run_id in start(tenant, 5)]
-    sweeper = Sweeper(interval_s=0.1)
-    sweeper.start()
+    dispatcher = Dispatcher(interval_s=0.1)
+    dispatcher.start()
     try:
         wait_until(lambda: all(status(*run) is RunStatus.COMPLETED for run in runs))
     finally:
-        sweeper.stop()
+        dispatcher.stop()
     assert len(set(sink.keys)) == len(sink.keys) == 10
 
 
@@ -92,15 +92,18 @@ def test_a_zombie_that_wakes_inside_an_effect_commits_nothing(acme, sink, publis
     assert len(sink.requests) == 3
 
 
-def test_a_tenant_with_many_waiting_runs_does_not_hide_anothers(acme, globex, sink, publish) -> None:
+def test_tenants_with_due_runs_are_found_however_many_another_has(acme, globex, sink, publish) -> None:
     for tenant in (acme, globex):
         publish(tenant, calls(sink, "a"))
     start(acme, 30)
     late = start(globex)[0]
-    found = leases.find_due_runs(limit=5, per_tenant=4)
-    assert len(found) == 5
-    assert (globex.id, late) in found[:2]
-    assert sum(tenant_id == acme.id for tenant_id, _ in found) == 4
+    assert {tenant.id for tenant in services.list_due_tenants(limit=5)} == {acme.id, globex.id}
+    first, second = sorted((acme.id, globex.id))
+    assert [tenant.id for tenant in services.list_due_tenants(limit=1)] == [first]
+    assert [tenant.id for tenant in services.list_due_tenants(limit=5, after=first)] == [second]
+    with in_tenant(globex):
+        AgentRun.objects.filter(id=late).update(due_at=leases.seconds_from_now(60))
+    assert [tenant.id for tenant in services.list_due_tenants(limit=5)] == [acme.id]
 
 
 def test_a_lease_is_renewed_while_the_run_is_executed(acme, sink, publish) -> None:

@@ -14,13 +14,14 @@ from rest_framework.views import APIView
 
 from apps.orchestration import mailbox, selectors, services
 from apps.orchestration.api.requests import TenantRequest, actor_of
-from apps.orchestration.contracts import RunStatus, StepStatus
+from apps.orchestration.contracts import Priority, RunStatus, StepStatus
 from apps.orchestration.definitions.language.source import MAX_BYTES
 from apps.orchestration.models import AgentRun, RunEvent
 
 SCOPES = {"GET": "read:runs", "POST": "write:runs"}
 STATUSES = [(value.value, value.value) for value in RunStatus]
 STEP_STATES = [(value.value, value.value) for value in StepStatus]
+PRIORITIES = [(value.value, value.value) for value in Priority]
 MAX_WAIT_S = 30.0
 
 
@@ -67,10 +68,14 @@ class RunSummarySerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     due_at = serializers.DateTimeField(allow_null=True, help_text="When it goes on at the latest.")
+    priority = serializers.ChoiceField(PRIORITIES)
     is_cancelling = serializers.BooleanField()
 
 
 class RunSerializer(RunSummarySerializer):
+    has_history = serializers.BooleanField(
+        help_text="`false`: its steps and events were removed for their age, so `steps` is empty."
+    )
     steps = StepSerializer(many=True)
     undoable = serializers.ListField(
         child=serializers.CharField(),
@@ -88,6 +93,9 @@ class RunEventSerializer(serializers.Serializer[Any]):
 class StartRequest(serializers.Serializer[Any]):
     workflow = serializers.CharField(max_length=63)
     input = serializers.DictField(default=dict)
+    priority = serializers.ChoiceField(
+        PRIORITIES, required=False, help_text="Which of your due runs go first; else what the workflow says."
+    )
 
     def validate_input(self, value: dict[str, Any]) -> dict[str, Any]:
         """Refuse what is too long to keep."""
@@ -160,12 +168,14 @@ class RunsView(generics.ListAPIView[Any]):
         asked.is_valid(raise_exception=True)
         waiting.is_valid(raise_exception=True)
         wait_s = waiting.validated_data.get("wait", 0.0)
+        priority = asked.validated_data.get("priority")
         run = services.start_run(
             tenant=request.tenant,
             workflow_name=asked.validated_data["workflow"],
             input=asked.validated_data["input"],
             run_id=request.write_id,
             claim_inline=wait_s > 0,
+            priority=Priority(priority) if priority else None,
         )
         if wait_s > 0:
             services.execute_or_await(tenant=request.tenant, run_id=run.id, wait_s=wait_s)

@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from apps.orchestration.contracts import Priority
+
 HOOK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -185,6 +187,7 @@ class WorkflowDefinition:
     steps: tuple[StepDefinition, ...]
     compensation: Mapping[str, CompensationDefinition]
     timeout_s: float | None = None
+    priority: Priority | None = None  # None: a message's runs are high, all others normal
 
     def step(self, path: str) -> StepDefinition:
         """Find a step by its id, or by a path of a run that ends at it; raises KeyError."""

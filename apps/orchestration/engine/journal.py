@@ -15,9 +15,10 @@ from django.db.models.functions import Now
 
 from apps.events.contracts import DomainEvent
 from apps.events.services import publish
-from apps.orchestration.contracts import RunStatus
-from apps.orchestration.engine.leases import LEASE_S, Lease
+from apps.orchestration.contracts import HistoryRemoved, RunStatus
+from apps.orchestration.engine.leases import LEASE_S, RENEW_S, Lease
 from apps.orchestration.engine.records import lock_run, store_facts
+from apps.orchestration.engine.snapshots import find_snapshot, store_snapshot
 from apps.orchestration.engine.state import Fact, Kind, RunState, fold
 from apps.orchestration.models import AgentRun, RunEvent
 from apps.tenants.context import in_tenant
@@ -100,8 +101,11 @@ class Journal:
         self.is_cancel_requested = is_cancel_requested
 
     def _store(self, changes: dict[str, Any]) -> None:
-        fields = {"error": self.state.error, "due_in_s": LEASE_S, "rests": self._rests, **changes}
+        renewed_s = time.monotonic() - self.lease.renewed_at
+        due_in_s = LEASE_S if renewed_s > RENEW_S else None  # its keeper does it, but for when it cannot
+        fields = {"error": self.state.error, "due_in_s": due_in_s, "rests": self._rests, **changes}
         store_facts(self.run, self.lease, self.waiting, status=self.state.status.value, **fields)
+        store_snapshot(self.run, self.state, added=len(self.waiting))
         publish(*self.events)
 
     @property
@@ -109,16 +113,28 @@ class Journal:
         return self.state.status.is_end or self.state.status is RunStatus.WAITING
 
 
-def read_facts(run: AgentRun) -> list[Fact]:
-    """Read a run's history, in the caller's transaction of its tenant."""
-    rows = RunEvent.objects.filter(run_id=run.id).order_by("seq").values_list("kind", "data")
-    return [Fact(Kind(kind), data) for kind, data in rows]
+def read_facts(run: AgentRun, *, after_seq: int = 0) -> list[Fact]:
+    """Read a run's history, in the caller's transaction of its tenant.
+
+    Raises HistoryRemoved.
+    """
+    rows = RunEvent.objects.filter(run_id=run.id, **({"seq__gt": after_seq} if after_seq else {}))
+    facts = [Fact(Kind(kind), data) for kind, data in rows.order_by("seq").values_list("kind", "data")]
+    if not facts and run.version > after_seq:
+        raise HistoryRemoved
+    return facts
+
+
+def read_state(run: AgentRun) -> RunState:
+    """Rebuild a run's state, of a long one from its snapshot; raises HistoryRemoved."""
+    seq, state = find_snapshot(run) or (0, None)
+    return fold(read_facts(run, after_seq=seq), state)
 
 
 def append_fact(run: AgentRun, kind: Kind, data: dict[str, Any], **changes: Any) -> RunState:
     """Add a fact to a run that nobody executes, in the caller's transaction that has locked its row."""
     fact = Fact(kind, plain(data))
-    state = fold([*read_facts(run), fact])
+    state = fold([fact], read_state(run))
     RunEvent.objects.create(
         tenant_id=run.tenant_id, run_id=run.id, seq=run.version + 1, kind=kind.value, data=dict(fact.data)
     )

@@ -16,6 +16,7 @@ import structlog
 from django.db import connections, models
 from django.db.models.functions import Now
 
+from apps.orchestration.contracts import Priority
 from apps.orchestration.models import AgentRun
 from apps.tenants.context import PLATFORM, in_platform
 
@@ -23,6 +24,8 @@ LEASE_S = 15.0
 RENEW_S = 5.0
 # Claims without any progress after which a run is given up: it takes its worker down with it.
 MAX_CLAIMS = 5
+# How much longer a run must have waited to go before one of the next higher priority.
+AGING_S = 900.0
 log = structlog.get_logger(__name__)
 
 
@@ -72,34 +75,46 @@ def claim_run(run_id: UUID) -> AgentRun | None:
     return run
 
 
-# A suspended tenant's runs wait in the table until it is resumed.
-# Tenants with due runs are found by skipping through the index, so that one tenant's thousands of
-# waiting runs cost no more to pass over than another's single one; each gives at most a few.
-FIND_DUE = """
+_RUN = AgentRun._meta.db_table
+# Tenants with due runs are found by skipping through the index, so that one tenant's thousands of waiting
+# runs cost no more to pass over than another's single one. A suspended tenant's runs wait in the table.
+FIND_DUE = f"""
     WITH RECURSIVE tenant (id) AS (
-        (SELECT tenant_id FROM {table} WHERE due_at IS NOT NULL ORDER BY tenant_id LIMIT 1)
+        (SELECT tenant_id FROM {_RUN} WHERE due_at IS NOT NULL AND tenant_id > %(after)s
+         ORDER BY tenant_id LIMIT 1)
         UNION ALL
-        SELECT (SELECT r.tenant_id FROM {table} r
+        SELECT (SELECT r.tenant_id FROM {_RUN} r
                 WHERE r.due_at IS NOT NULL AND r.tenant_id > tenant.id ORDER BY r.tenant_id LIMIT 1)
         FROM tenant WHERE tenant.id IS NOT NULL
     )
-    SELECT due.tenant_id, due.id FROM tenant
-    CROSS JOIN LATERAL (
-        SELECT r.tenant_id, r.id, r.due_at, row_number() OVER (ORDER BY r.due_at) AS place
-        FROM (SELECT * FROM {table} c WHERE c.tenant_id = tenant.id AND c.due_at <= statement_timestamp()
-              ORDER BY c.due_at LIMIT %s) r
-    ) due
-    WHERE tenant.id IS NOT NULL AND is_tenant_active(tenant.id)
-    ORDER BY due.place, due.due_at LIMIT %s
-"""
+    SELECT tenant.id FROM tenant
+    WHERE tenant.id IS NOT NULL
+      AND EXISTS (SELECT FROM generate_series(0, {len(Priority) - 1}) p (priority) CROSS JOIN LATERAL (
+            SELECT FROM {_RUN} r
+            WHERE r.tenant_id = tenant.id AND r.priority = p.priority AND r.due_at <= statement_timestamp()
+            LIMIT 1) due)
+      AND is_tenant_active(tenant.id)
+    LIMIT %(limit)s
+"""  # noqa: S608 - the table's name is our own
+CLAIM = "SELECT (c.run).*, c.is_capped FROM claim_runs(%s, %s, %s, %s, %s, %s) c"
+NOBODY = UUID(int=0)
 
 
-def find_due_runs(*, limit: int, per_tenant: int) -> list[tuple[UUID, UUID]]:
-    """Find due runs of all tenants as (tenant id, run id), each tenant's oldest first, taking turns."""
-    sql = FIND_DUE.format(table=f'"{AgentRun._meta.db_table}"')
+def find_due_tenants(*, limit: int, after: UUID = NOBODY) -> list[UUID]:
+    """Find active tenants that have due runs, in the order of their ids."""
     with in_platform() as alias, connections[alias].cursor() as cursor:
-        cursor.execute(sql, [per_tenant, limit])
-        return [(tenant_id, run_id) for tenant_id, run_id in cursor.fetchall()]
+        cursor.execute(FIND_DUE, {"after": after, "limit": limit})
+        return [tenant_id for (tenant_id,) in cursor.fetchall()]
+
+
+def claim_runs(tenant_id: UUID, *, most: int, cap: int) -> tuple[list[AgentRun], bool]:
+    """Claim a tenant's next due runs in the caller's transaction of it, so that at most `cap` leases live.
+
+    Returns them, and whether the cap is reached. Claims of one tenant wait for each other.
+    """
+    values = [tenant_id, most, cap, owner_name(), LEASE_S, AGING_S]
+    rows = list(AgentRun.objects.raw(CLAIM, values))
+    return [run for run in rows if run.id is not None], any(run.is_capped for run in rows)
 
 
 class LeaseKeeper:

@@ -19,10 +19,11 @@ _RUN, _FACT = AgentRun._meta.db_table, RunEvent._meta.db_table
 _INSERT = f"""
 WITH run AS (
   INSERT INTO {_RUN} (id, created_at, workflow_name, workflow_version, workflow_hash, status, input, error,
-                      conversation_id, message_id, version, lease_epoch, lease_owner, claims, due_at)
+                      conversation_id, message_id, version, lease_epoch, lease_owner, claims, priority,
+                      due_at)
   VALUES (%(id)s, %(created_at)s, %(workflow_name)s, %(workflow_version)s, %(workflow_hash)s, %(status)s,
           %(input)s, '', %(conversation_id)s, %(message_id)s, 1, %(lease_epoch)s, %(lease_owner)s, %(claims)s,
-          statement_timestamp() + make_interval(secs => %(due_in_s)s))
+          %(priority)s, statement_timestamp() + make_interval(secs => %(due_in_s)s))
   RETURNING tenant_id, id
 )
 INSERT INTO {_FACT} (tenant_id, run_id, seq, kind, data) SELECT tenant_id, id, 1, %(kind)s, %(data)s FROM run
@@ -38,7 +39,8 @@ WITH held AS (
     status = %(status)s,
     error = %(error)s,
     claims = 0,
-    due_at = CASE WHEN NOT %(rests)s THEN statement_timestamp() + make_interval(secs => %(due_in_s)s) END,
+    due_at = CASE WHEN %(rests)s THEN NULL WHEN %(due_in_s)s IS NULL THEN due_at
+                  ELSE statement_timestamp() + make_interval(secs => %(due_in_s)s) END,
     lease_owner = coalesce(%(lease_owner)s, lease_owner),
     finished_at = CASE WHEN %(is_finished)s THEN statement_timestamp() ELSE finished_at END,
     output = coalesce(%(output)s::jsonb, output)
@@ -60,7 +62,7 @@ def insert_run(run: AgentRun, fact: Fact, *, due_in_s: float) -> None:
         seconds=due_in_s
     )  # about: the row's own is by the database's clock
     names = ("id", "created_at", "workflow_name", "workflow_version", "workflow_hash", "status", "message_id")
-    more = ("conversation_id", "lease_epoch", "lease_owner", "claims")
+    more = ("conversation_id", "lease_epoch", "lease_owner", "claims", "priority")
     values = {name: getattr(run, name) for name in (*names, *more)}
     said = {"input": Jsonb(run.input), "kind": fact.kind.value, "data": Jsonb(dict(fact.data))}
     write_later(_INSERT, {**values, **said, "due_in_s": due_in_s})
@@ -80,12 +82,15 @@ def store_facts(
     status: str,
     error: str,
     rests: bool,
-    due_in_s: float,
+    due_in_s: float | None,
     lease_owner: str | None = None,
     is_finished: bool = False,
     output: dict[str, Any] | None = None,
 ) -> None:
-    """Append facts to a run's history and bring its row up to date, which `lock_run` has locked."""
+    """Append facts to a run's history and bring its row up to date, which `lock_run` has locked.
+
+    Without `due_in_s` the lease ends when it would: a row whose `due_at` stays is updated within its page.
+    """
     values: dict[str, Any] = {
         "id": run.id,
         "epoch": lease.epoch,

@@ -39,7 +39,7 @@ def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
     context = {
         "run": run,
         "graph": draw(definition, {step.id: step.state.value for step in run.steps}),
-        "events": selectors.list_run_events(tenant=request.tenant, run_id=run_id),
+        "events": selectors.list_run_events(tenant=request.tenant, run_id=run_id) if run.has_history else [],
         "unknown": [step for step in run.steps if step.state is StepStatus.UNKNOWN],
         "stuck": [step for step in run.steps if step.state is StepStatus.STUCK],
         "waiting": [step for step in run.steps if step.awaited],

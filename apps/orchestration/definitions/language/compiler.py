@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from apps.orchestration.contracts import Priority
 from apps.orchestration.definitions.contracts import (
     BranchDefinition,
     CompensationDefinition,
@@ -79,6 +80,7 @@ def _build(source: Source, digest: str) -> WorkflowDefinition:
         steps=steps,
         compensation=_compensation(data),
         timeout_s=duration_s(data["timeout"]) if "timeout" in data else None,
+        priority=Priority(data["priority"]) if "priority" in data else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from apps.orchestration.contracts import Priority
 from apps.orchestration.definitions.contracts import (
     BranchDefinition,
     CompensationDefinition,
@@ -37,6 +38,7 @@ def definition_from_json(data: dict[str, Any]) -> WorkflowDefinition:
             "inputs": tuple(InputDefinition(**spec) for spec in data["inputs"]),
             "steps": tuple(_step(step) for step in data["steps"]),
             "compensation": compensation,
+            "priority": Priority(data["priority"]) if data.get("priority") else None,
         }
     )
 

@@ -31,7 +31,10 @@ class Command(BaseCommand):
                 found = verify_runs(tenant=tenant, run_id=run_id)
                 count = len(found.differences)
                 verdict = f"{count} differences" if count else "difference 0"
-                self.stdout.write(f"{tenant.slug}: {found.runs} runs, {found.events} events: {verdict}")
+                looked_at = f"{found.runs} runs, {found.events} events"
+                if found.without_history:
+                    looked_at += f", {found.without_history} runs without, removed for their age"
+                self.stdout.write(f"{tenant.slug}: {looked_at}: {verdict}")
                 for line in found.differences:
                     self.stdout.write(f"  {line}")
                 differing += count
