@@ -18,6 +18,7 @@ from apps.events import outbox
 from apps.events.models import DeadLetter
 from apps.gateway.health import failing_checks
 from apps.orchestration.models import AgentRun
+from apps.resilience.shared_breakers import breakers
 from apps.tenants.context import PLATFORM
 from apps.tenants.drift_report import DriftReport, read_report
 from apps.tenants.models import Tenant
@@ -25,6 +26,7 @@ from apps.tenants.models import Tenant
 LAG_LIMIT_S = 30.0
 SIGN_UP_LIMIT, INVOICE_LIMIT = dt.timedelta(minutes=2), dt.timedelta(hours=1)
 QUEUE_LIMIT = 1000
+FAILING_SHOWN = 20
 COUNTED_TO = 1000  # "1000" then means that many or more: counting on would cost and tell nothing
 TROUBLED_RUNS = {
     "waiting": "wait for a person: an effect's outcome is unknown",
@@ -53,6 +55,7 @@ def describe_platform() -> dict[str, Any]:
         *_missing_processes(processes),
         *_slow(lag_s, queue),
         *_stuck(),
+        *_left_alone(),
         *_unmade_companies(),
         *_late_invoices(),
         *_drifted(drift := read_report()),
@@ -96,6 +99,23 @@ def _stuck() -> list[Matter]:
         url = reverse("admin:orchestration_agentrun_changelist") + f"?status__exact={status}"
         matters += [Matter(f"{total} runs {what}.", url)] if total else []
     return matters
+
+
+def _left_alone() -> list[Matter]:
+    """Tell which companies' tools and models fail, and are left alone meanwhile."""
+    owners = breakers().list_owners()[:FAILING_SHOWN]
+    failing = {owner: breakers().list_left_alone(owner) for owner in owners}
+    names = dict(
+        Tenant.objects.using(PLATFORM).filter(id__in=[o for o in owners if o]).values_list("id", "name")
+    )
+    return [
+        Matter(
+            f"{name} leaves alone what fails: {', '.join(str(one.callee) for one in failing[str(tenant_id)])}.",
+            reverse("admin:tenants_tenant_change", args=[tenant_id]),
+        )
+        for tenant_id, name in names.items()
+        if failing[str(tenant_id)]
+    ]
 
 
 def _unmade_companies() -> list[Matter]:

@@ -10,12 +10,15 @@ import numpy as np
 import structlog
 from django.conf import settings
 
-from apps.inference.contracts import ChatRequest, ChatResult
+from apps.inference.contracts import ChatRequest, ChatResult, ModelTimeout, ModelUnavailable
 from apps.inference.languages import detect_language, is_small_word
 from apps.inference.memory import VectorMemory
 from apps.inference.ports import ChatModel, Embedder, OnDelta
 from apps.inference.prices import PRICES, price_tokens
 from apps.inference.sentences import split_sentences
+from apps.resilience.breaker import BreakerPolicy
+from apps.resilience.outcomes import BreakerOpen
+from apps.resilience.policies import Resilience
 from apps.tenants.contracts import TenantRef
 
 __all__ = [
@@ -31,6 +34,12 @@ __all__ = [
     "split_sentences",
 ]
 log = structlog.get_logger(__name__)
+# Nobody waits half a minute for a server that has just failed five times: the caller answers otherwise.
+GUARD = Resilience(
+    "chat_model",
+    breaker=BreakerPolicy(failure_threshold=5, recovery_timeout_s=30),
+    is_failure=lambda error: isinstance(error, ModelUnavailable | ModelTimeout),
+)
 
 
 @cache
@@ -118,7 +127,11 @@ def complete_chat(*, tenant: TenantRef, request: ChatRequest, on_delta: OnDelta 
     """
     model = _chat_model()
     started = time.perf_counter()
-    result = model.complete(request, on_delta)
+    result = (
+        model.complete(request, on_delta)
+        if model is _extractive()
+        else _guarded(model, tenant, request, on_delta)
+    )
     log.info(
         "chat_completed",
         tenant_id=str(tenant.id),
@@ -131,6 +144,18 @@ def complete_chat(*, tenant: TenantRef, request: ChatRequest, on_delta: OnDelta 
         duration_ms=round((time.perf_counter() - started) * 1000, 1),
     )
     return result
+
+
+def _guarded(
+    model: ChatModel, tenant: TenantRef, request: ChatRequest, on_delta: OnDelta | None
+) -> ChatResult:
+    try:
+        return GUARD.call(
+            lambda _timeout_s: model.complete(request, on_delta), key=request.model, owner=str(tenant.id)
+        )
+    except BreakerOpen as error:
+        seconds = f"{error.retry_after_s:.0f} s"
+        raise ModelUnavailable(f"The model has failed often; it is asked again in {seconds}") from None
 
 
 def answer_extractively(

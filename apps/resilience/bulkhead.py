@@ -38,7 +38,7 @@ class Bulkheads:
             semaphore = self._threads.setdefault(key, threading.BoundedSemaphore(policy.max_concurrent))
         wait_s = policy.max_wait_s if timeout_s is None else min(policy.max_wait_s, timeout_s)
         if not semaphore.acquire(timeout=wait_s):
-            raise _full(key, policy)
+            raise _full(policy)
         try:
             yield
         finally:
@@ -51,16 +51,16 @@ class Bulkheads:
         semaphore = semaphores.setdefault(key, asyncio.Semaphore(policy.max_concurrent))
         wait_s = policy.max_wait_s if timeout_s is None else min(policy.max_wait_s, timeout_s)
         if semaphore.locked() and wait_s <= 0:
-            raise _full(key, policy)
+            raise _full(policy)
         try:
             await asyncio.wait_for(semaphore.acquire(), wait_s or None)
         except TimeoutError:
-            raise _full(key, policy) from None
+            raise _full(policy) from None
         try:
             yield
         finally:
             semaphore.release()
 
 
-def _full(key: str, policy: BulkheadPolicy) -> BulkheadFull:
-    return BulkheadFull(f"{key}: {policy.max_concurrent} calls are under way already")
+def _full(policy: BulkheadPolicy) -> BulkheadFull:
+    return BulkheadFull(f"{policy.max_concurrent} calls are under way already")

@@ -13,27 +13,27 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from apps.resilience import breaker as breakers
-from apps.resilience.breaker import BreakerPolicy, BreakerState, BreakerStore, LocalBreakerStore
+from apps.resilience.breaker import BreakerPolicy, BreakerStore, Callee, Verb, Verdict
 from apps.resilience.bulkhead import BulkheadPolicy, Bulkheads
 from apps.resilience.deadline import Deadline
 from apps.resilience.metrics import observe_attempt, observe_breaker
 from apps.resilience.outcomes import AttemptTimeout, BreakerOpen, BulkheadFull, DeadlineExceeded
 from apps.resilience.retry import NO_RETRY, RetryPolicy
+from apps.resilience.shared_breakers import breakers
 
 T = TypeVar("T")
 _BULKHEADS = Bulkheads()
-_BREAKERS = LocalBreakerStore()
 
 
 @dataclass(frozen=True)
 class Resilience:
     """What guards the calls to one kind of callee.
 
-    `name` labels metrics, so it is one of few; `key` given at the call tells callees apart (a tenant,
-    a host). `is_failure` says which exceptions speak against the callee's health: a refused request
-    (4xx) does not. A sync attempt gets its seconds as argument and must keep to them itself, because
-    a thread cannot be stopped from outside; an async attempt is cancelled.
+    `name` labels metrics, so it is one of few; `key` given at the call tells callees apart (a host, a model),
+    `owner` for whom they are called (a tenant's id): each owner learns of a callee for itself. `store` keeps
+    the breakers; without one all processes share them. `is_failure` says which exceptions speak against the
+    callee's health: a refused request (4xx) does not. A sync attempt gets its seconds as argument and must
+    keep to them itself, because a thread cannot be stopped from outside; an async attempt is cancelled.
     """
 
     name: str
@@ -43,12 +43,17 @@ class Resilience:
     bulkhead: BulkheadPolicy | None = None
     attempt_timeout_s: float | None = None
     is_failure: Callable[[BaseException], bool] = field(default=lambda error: isinstance(error, Exception))
-    store: BreakerStore = field(default=_BREAKERS, compare=False, repr=False)
+    store: BreakerStore | None = field(default=None, compare=False, repr=False)
     bulkheads: Bulkheads = field(default=_BULKHEADS, compare=False, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, compare=False, repr=False)
 
     def call(
-        self, attempt: Callable[[float | None], T], *, key: str = "", deadline: Deadline | None = None
+        self,
+        attempt: Callable[[float | None], T],
+        *,
+        key: str = "",
+        owner: str = "",
+        deadline: Deadline | None = None,
     ) -> T:
         """Call `attempt(timeout_s)` under the whole policy.
 
@@ -59,13 +64,18 @@ class Resilience:
         while True:
             end.check()
             try:
-                return self._attempt(attempt, self._key(key), end)
+                return self._attempt(attempt, Callee(self.name, key, owner), end)
             except Exception as error:
                 self.sleep(self._pause(number, error, end))
                 number += 1
 
     async def acall(
-        self, attempt: Callable[[], Awaitable[T]], *, key: str = "", deadline: Deadline | None = None
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        key: str = "",
+        owner: str = "",
+        deadline: Deadline | None = None,
     ) -> T:
         """Await `attempt()` under the whole policy; raises as `call`, and AttemptTimeout."""
         end = (deadline or Deadline()).earliest(self.deadline_s)
@@ -73,13 +83,10 @@ class Resilience:
         while True:
             end.check()
             try:
-                return await self._aattempt(attempt, self._key(key), end)
+                return await self._aattempt(attempt, Callee(self.name, key, owner), end)
             except Exception as error:
                 await asyncio.sleep(self._pause(number, error, end))
                 number += 1
-
-    def _key(self, key: str) -> str:
-        return f"{self.name}:{key}" if key else self.name
 
     def _pause(self, number: int, error: Exception, end: Deadline) -> float:
         if not self.retry.allows(number, error):
@@ -90,70 +97,66 @@ class Resilience:
             raise DeadlineExceeded(f"{self.name}: no time is left for another attempt") from error
         return pause_s
 
-    def _attempt(self, attempt: Callable[[float | None], T], key: str, end: Deadline) -> T:
-        self._admit(key)
+    def _attempt(self, attempt: Callable[[float | None], T], callee: Callee, end: Deadline) -> T:
+        self._admit(callee)
         started = time.perf_counter()
         try:
-            with self._place(key, end):
+            with self._place(callee, end):
                 result = attempt(end.bound(self.attempt_timeout_s))
         except BaseException as error:
-            self._settle(key, error, started)
+            self._settle(callee, error, started)
             raise
-        self._settle(key, None, started)
+        self._settle(callee, None, started)
         return result
 
-    def _place(self, key: str, end: Deadline) -> AbstractContextManager[None]:
+    def _place(self, callee: Callee, end: Deadline) -> AbstractContextManager[None]:
         if self.bulkhead is None:
             return nullcontext()
-        return self.bulkheads.enter(key, self.bulkhead, end.remaining_s())
+        return self.bulkheads.enter(callee.key, self.bulkhead, end.remaining_s())
 
-    async def _aattempt(self, attempt: Callable[[], Awaitable[T]], key: str, end: Deadline) -> T:
-        self._admit(key)
+    async def _aattempt(self, attempt: Callable[[], Awaitable[T]], callee: Callee, end: Deadline) -> T:
+        self._admit(callee)
         started = time.perf_counter()
         try:
-            result = await self._timed(attempt, key, end)
+            result = await self._timed(attempt, callee, end)
         except BaseException as error:
-            self._settle(key, error, started)
+            self._settle(callee, error, started)
             raise
-        self._settle(key, None, started)
+        self._settle(callee, None, started)
         return result
 
-    async def _timed(self, attempt: Callable[[], Awaitable[T]], key: str, end: Deadline) -> T:
+    async def _timed(self, attempt: Callable[[], Awaitable[T]], callee: Callee, end: Deadline) -> T:
         if self.bulkhead is None:
             return await _within(attempt, end.bound(self.attempt_timeout_s))
-        async with self.bulkheads.aenter(key, self.bulkhead, end.remaining_s()):
+        async with self.bulkheads.aenter(callee.key, self.bulkhead, end.remaining_s()):
             return await _within(attempt, end.bound(self.attempt_timeout_s))
 
-    def _admit(self, key: str) -> None:
-        policy = self.breaker
-        if policy is None:
+    def _admit(self, callee: Callee) -> None:
+        if self.breaker is None:
             return
-        state, wait_s = self.store.update(key, lambda state, now_s: breakers.admit(state, policy, now_s))
-        observe_breaker(self.name, state.phase)
-        if wait_s > 0:
+        verdict = self._tell(callee, Verb.ADMIT)
+        if verdict.wait_s > 0:
             observe_attempt(self.name, "refused_by_breaker", 0.0)
-            raise BreakerOpen(key, wait_s)
+            raise BreakerOpen(str(callee), verdict.wait_s)
 
-    def _settle(self, key: str, error: BaseException | None, started: float) -> None:
+    def _settle(self, callee: Callee, error: BaseException | None, started: float) -> None:
         observe_attempt(self.name, _outcome(error), time.perf_counter() - started)
-        policy = self.breaker
-        if policy is not None:
-            state, _ = self.store.update(
-                key, lambda state, now_s: (self._judged(state, policy, error, now_s), 0.0)
-            )
-            observe_breaker(self.name, state.phase)
+        if self.breaker is not None:
+            self._tell(callee, self._verb(error), type(error).__name__ if error else "")
 
-    def _judged(
-        self, state: BreakerState, policy: BreakerPolicy, error: BaseException | None, now_s: float
-    ) -> BreakerState:
+    def _tell(self, callee: Callee, verb: Verb, error: str = "") -> Verdict:
+        assert self.breaker is not None
+        verdict = (self.store or breakers()).tell(callee, verb, self.breaker, error)
+        observe_breaker(self.name, verdict.before, verdict.state.phase)
+        return verdict
+
+    def _verb(self, error: BaseException | None) -> Verb:
         if error is None:
-            return breakers.succeeded(state, policy, now_s)
+            return Verb.SUCCEEDED
         # A full compartment and a cancelled caller say nothing about the callee.
         if isinstance(error, BulkheadFull) or not isinstance(error, Exception):
-            return breakers.released(state)
-        if self.is_failure(error):
-            return breakers.failed(state, policy, now_s)
-        return breakers.succeeded(state, policy, now_s)
+            return Verb.RELEASED
+        return Verb.FAILED if self.is_failure(error) else Verb.SUCCEEDED
 
 
 async def _within(attempt: Callable[[], Awaitable[T]], timeout_s: float | None) -> T:

@@ -144,3 +144,24 @@ def test_no_server_at_all_is_unavailable(settings: object) -> None:
     with pytest.raises(ModelUnavailable):
         complete(ask("Hi?"))
     services.forget_models()
+
+
+def test_a_failing_server_is_left_alone_for_that_company_only(server: FakeOpenAi) -> None:
+    server.status = 503
+    for _ in range(5):
+        with pytest.raises(ModelUnavailable):
+            complete(ask("?"))
+    asked = len(server.requests)
+    with pytest.raises(ModelUnavailable, match="asked again in"):
+        complete(ask("?"))
+    assert len(server.requests) == asked
+    other = TenantRef(id=uuid4(), slug="globex", schema="t_globex")
+    with pytest.raises(ModelUnavailable, match="503"):
+        services.complete_chat(tenant=other, request=ask("?"))
+
+
+def test_refused_requests_do_not_speak_against_the_server(server: FakeOpenAi) -> None:
+    server.status = 400
+    for _ in range(7):
+        with pytest.raises(ModelRejected, match="400"):
+            complete(ask("?"))

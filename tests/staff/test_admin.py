@@ -18,7 +18,9 @@ from apps.events.contracts import Envelope
 from apps.events.models import DeadLetter
 from apps.events.services import bury
 from apps.orchestration.services import start_run
+from apps.resilience.breaker import BreakerPolicy, Callee, Verb
 from apps.resilience.errors import NotAllowed
+from apps.resilience.shared_breakers import breakers
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import get_tenant, list_audit_events
@@ -192,6 +194,13 @@ def test_missing_processes_are_named(live_db):
     page = client.get("/admin/").content.decode()
     assert "sign of life." not in page
     assert page.count(">background<") == 1
+
+
+def test_what_companies_tools_leave_alone_is_named(live_db, acme: TenantRef):
+    assert "leaves alone" not in staff(live_db).get("/admin/").content.decode()
+    breakers().tell(Callee("http_request", "shop.example", str(acme.id)), Verb.FAILED, BreakerPolicy(1))
+    page = staff(live_db).get("/admin/").content.decode()
+    assert "Acme leaves alone what fails: http_request shop.example." in page
 
 
 def test_schemas_that_differ_are_shown_as_they_were_found_last(live_db, acme: TenantRef, monkeypatch):

@@ -57,7 +57,8 @@ def http_request(context: StepContext) -> Output:
         site = outbound.read_url(url).url.netloc.decode()
         return GUARD.call(
             lambda timeout_s: _send(context, url, context.timeout_s or timeout_s),
-            key=f"{context.tenant.id}:{site}",
+            key=site,
+            owner=str(context.tenant.id),
         )
     except (outbound.Refused, outbound.TooLarge) as error:
         raise StepFailed(str(error), is_retryable=False) from None
