@@ -260,6 +260,7 @@ VISITOR_LIMITER = "apps.gateway.visitors.take_of_each"
 # What tools, webhooks and fetched pages may call beyond public addresses: host, host:port, IP or CIDR.
 OUTBOUND_ALLOW: list[str] = env.list("OUTBOUND_ALLOW", default=[])
 OUTBOUND_PORTS = [int(port) for port in env.list("OUTBOUND_PORTS", default=["80", "443"])]
+SLACK_API_URL = env.str("SLACK_API_URL", default="https://slack.com/api")
 
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")

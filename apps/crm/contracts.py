@@ -55,17 +55,29 @@ class OrderView:
     customer_id: UUID | None
     customer_email: str | None
     created_at: dt.datetime
+    refunded_cents: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderActionView:
-    """One thing that was done to an order, and the statuses around it."""
+    """One thing that was done to an order, and the statuses around it; a refund has an amount."""
 
     action: str
     before: OrderStatus
     after: OrderStatus
     actor: str
     created_at: dt.datetime
+    amount_cents: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerChange:
+    """What a change made of a customer: of each field that it changed, the value before and after."""
+
+    customer: CustomerView
+    before: dict[str, Any]
+    after: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,13 @@ class OrderDelivered(StatusChange, DomainEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class OrderRefunded(StatusChange, DomainEvent):
+    """Money went back: all of it where `after` is refunded, else a part."""
+
     type: ClassVar[str] = "agent.order.refunded"
+
+    amount_cents: int = 0
+    refunded_cents: int = 0
+    currency: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,7 @@ class Order(TenantModel):
     cancelled_from = models.CharField(max_length=16, choices=STATUSES, blank=True)
     items = models.JSONField(default=list, blank=True)
     total_cents = models.BigIntegerField()
+    refunded_cents = models.BigIntegerField(default=0, db_default=0)
     currency = models.CharField(max_length=3, default="USD")
     placed_at = models.DateTimeField()
     shipped_at = models.DateTimeField(null=True, blank=True)
@@ -71,6 +72,9 @@ class Order(TenantModel):
                 name="order_status_known",
             ),
             models.CheckConstraint(condition=models.Q(total_cents__gte=0), name="order_total_not_negative"),
+            models.CheckConstraint(
+                condition=models.Q(refunded_cents__gte=0), name="order_refunded_not_negative"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -94,6 +98,7 @@ class Order(TenantModel):
             number=self.number,
             status=OrderStatus(self.status),
             total_cents=self.total_cents,
+            refunded_cents=self.refunded_cents,
             currency=self.currency,
             items=self.items,
             placed_at=self.placed_at,
@@ -108,7 +113,10 @@ class Order(TenantModel):
 
 
 class OrderAction(TenantModel):
-    """The proof that something was done to an order once; never changed, never deleted."""
+    """The proof that something was done to an order once; never changed, never deleted.
+
+    `amount_cents` is the money that a refund gave back.
+    """
 
     order = models.ForeignKey(Order, models.PROTECT, related_name="actions")
     effect_key = models.CharField(max_length=255, unique=True)
@@ -116,9 +124,13 @@ class OrderAction(TenantModel):
     before = models.CharField(max_length=16, choices=STATUSES)
     after = models.CharField(max_length=16, choices=STATUSES)
     actor = models.CharField(max_length=120)
+    amount_cents = models.BigIntegerField(null=True)
+    reason = models.CharField(max_length=500, blank=True, db_default="")
 
     def view(self) -> OrderActionView:
         return OrderActionView(
+            amount_cents=self.amount_cents,
+            reason=self.reason,
             action=self.action,
             before=OrderStatus(self.before),
             after=OrderStatus(self.after),

@@ -25,6 +25,22 @@ def get_customer(*, tenant: TenantRef, customer_id: UUID) -> CustomerView:
     return customer.view()
 
 
+def find_customer(
+    *, tenant: TenantRef, email: str | None = None, external_id: str | None = None
+) -> CustomerView | None:
+    """Return the customer of an external id, else of an email; None where there is none."""
+    try:
+        wanted = validation.clean({"email": email, "external_id": external_id}, validation.CUSTOMER)
+    except InvalidInput:
+        return None
+    by = "external_id" if wanted["external_id"] else "email"
+    if not wanted[by]:
+        return None
+    with in_tenant(tenant):
+        customer = Customer.objects.filter(**{by: wanted[by]}).first()
+    return customer.view() if customer else None
+
+
 def get_order(*, tenant: TenantRef, order_id: UUID) -> OrderView:
     """Return an order by its id; raises NotFoundError."""
     with in_tenant(tenant):

@@ -98,6 +98,15 @@ def get_question(*, tenant: TenantRef, run_id: UUID) -> dict[str, Any] | None:
         return asked.values_list("input", flat=True).first()
 
 
+def get_started_at(*, tenant: TenantRef, run_id: UUID) -> dt.datetime:
+    """Return when a run began; raises NotFoundError."""
+    with in_tenant(tenant):
+        began = AgentRun.objects.filter(id=run_id).values_list("created_at", flat=True).first()
+    if began is None:
+        raise NotFoundError("There is no such run.")
+    return began
+
+
 def is_under_way(*, tenant: TenantRef, run_id: UUID) -> bool:
     """Tell whether somebody works on a run, or soon will; one that sleeps may do so for days."""
     with in_tenant(tenant):

@@ -29,6 +29,9 @@ class SteadyCache(RedisCache):
     def delete(self, *args: Any, **kwargs: Any) -> Any:
         return self._ask("delete", *args, **kwargs)
 
+    def incr(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask("incr", *args, **kwargs)
+
     def _ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return getattr(super(), method)(*args, **kwargs)

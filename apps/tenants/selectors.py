@@ -213,6 +213,13 @@ def list_admin_emails(*, tenant: TenantRef) -> list[str]:
         return list(members.order_by("user__email").values_list("user__email", flat=True))
 
 
+def list_member_emails(*, tenant: TenantRef) -> list[str]:
+    """Return the addresses of everybody who belongs to a tenant, in lower case."""
+    with in_tenant(tenant):
+        members = Membership.objects.filter(user__is_active=True)
+        return [email.lower() for email in members.values_list("user__email", flat=True)]
+
+
 def list_agent_emails(*, tenant: TenantRef) -> list[str]:
     """Return the addresses of those who answer customers and want to be mailed when one waits."""
     roles = [role for role, granted in ROLE_PERMISSIONS.items() if "write:conversations" in granted]

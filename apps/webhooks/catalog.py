@@ -100,7 +100,12 @@ PUBLIC_EVENTS: tuple[PublicEvent, ...] = (
     PublicEvent(crm.OrderCancelled, "An order was cancelled.", ORDER_CHANGE),
     PublicEvent(crm.OrderShipped, "An order was sent.", ORDER_CHANGE | {"after": "shipped"}),
     PublicEvent(crm.OrderDelivered, "An order arrived.", ORDER | {"before": "shipped", "after": "delivered"}),
-    PublicEvent(crm.OrderRefunded, "An order was refunded.", ORDER_CHANGE | {"after": "refunded"}),
+    PublicEvent(
+        crm.OrderRefunded,
+        "An order's money went back, or a part of it.",
+        ORDER_CHANGE
+        | {"after": "refunded", "amount_cents": 1999, "refunded_cents": 1999, "currency": "USD"},
+    ),
     PublicEvent(
         ingestion.DocumentIndexed,
         "A document, or its new version, can be found.",

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from django.db.models.functions import Now
 
 from apps.orchestration import selectors, services
+from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.engine import execution
 from apps.orchestration.engine.journal import Journal, read_facts
+from apps.orchestration.engine.replay import replay
 from apps.orchestration.engine.state import fold
 from apps.orchestration.models import AgentRun, RunEvent
 from apps.tenants.context import in_tenant
@@ -66,6 +68,13 @@ def assert_history_is_whole(tenant, run_id):
         seqs = list(RunEvent.objects.filter(run_id=run_id).order_by("seq").values_list("seq", flat=True))
         assert seqs == list(range(1, run.version + 1))
         assert fold(read_facts(run)).status.value == run.status
+
+
+def differences(tenant, run_id):
+    """Replay a run's decisions over its history."""
+    with in_tenant(tenant):
+        run = AgentRun.objects.get(id=run_id)
+        return replay(read_facts(run), get_definition(tenant=tenant, digest=run.workflow_hash))
 
 
 @contextmanager

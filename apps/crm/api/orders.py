@@ -57,6 +57,7 @@ class OrderSerializer(serializers.Serializer):
     number = serializers.CharField()
     status = serializers.ChoiceField(STATUSES)
     total_cents = serializers.IntegerField()
+    refunded_cents = serializers.IntegerField(help_text="How much of it went back.")
     currency = serializers.CharField()
     items = OrderItemSerializer(many=True)
     placed_at = serializers.DateTimeField()
@@ -75,6 +76,16 @@ class OrderActionSerializer(serializers.Serializer):
     after = serializers.ChoiceField(STATUSES)
     actor = serializers.CharField()
     created_at = serializers.DateTimeField()
+    amount_cents = serializers.IntegerField(allow_null=True, help_text="What a refund gave back.")
+    reason = serializers.CharField(allow_blank=True)
+
+
+class Refund(serializers.Serializer):
+    amount_cents = serializers.IntegerField(
+        required=False, min_value=1, max_value=validation.MAX_CENTS, help_text="Without it, all that is left."
+    )
+    currency = serializers.CharField(required=False, max_length=3, help_text="Refused where it is another.")
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=500)
 
 
 class Shipment(serializers.Serializer):
@@ -162,10 +173,12 @@ class OrderViewSet(ListOfViews):
     def reinstate(self, request: TenantRequest, pk: UUID) -> Response:
         return self._act(request, pk, services.reinstate_order)
 
-    @extend_schema(summary="Refund an order", request=None)
+    @extend_schema(summary="Refund an order, or a part of it", request=Refund)
     @action(detail=True, methods=["post"])
     def refund(self, request: TenantRequest, pk: UUID) -> Response:
-        return self._act(request, pk, services.refund_order)
+        asked = Refund(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return self._act(request, pk, services.refund_order, **asked.validated_data)
 
     @extend_schema(summary="Ship an order", request=Shipment)
     @action(detail=True, methods=["post"])

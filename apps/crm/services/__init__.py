@@ -1,6 +1,7 @@
 """Write customers, orders and leads."""
 
 from apps.crm.erasing import erase_customer, find_customer_id
+from apps.crm.services.changes import change_customer, restore_customer, tag_customer
 from apps.crm.services.customers import (
     create_customer,
     delete_customer,
@@ -24,6 +25,7 @@ from apps.crm.services.orders import create_order, delete_order, update_order
 __all__ = [
     "cancel_order",
     "capture_lead",
+    "change_customer",
     "create_customer",
     "create_order",
     "delete_customer",
@@ -41,7 +43,9 @@ __all__ = [
     "refund_order",
     "reinstate_order",
     "release_order",
+    "restore_customer",
     "ship_order",
+    "tag_customer",
     "update_customer",
     "update_lead",
     "update_order",

@@ -90,9 +90,58 @@ def refund_order(
     order_id: UUID | None = None,
     number: str | None = None,
     actor: str = "system",
+    amount_cents: int | None = None,
+    currency: str | None = None,
+    reason: str = "",
 ) -> OrderView:
-    """Record that an order's money went back; there is no way back from it."""
-    return _act(OrderActionKind.REFUND, tenant, effect_key, order_id, number, actor)
+    """Record that an order's money, or `amount_cents` of it, went back; there is no way back from it.
+
+    Never more than was paid and is not refunded yet; with all of it the order is refunded. Raises as the
+    others, and InvalidInput.
+    """
+    key, words = validation.effect_key(effect_key), validation.text(500)(reason)
+    with in_tenant(tenant):
+        order = _lock(order_id, number)
+        done = OrderAction.objects.filter(effect_key=key).first()
+        if done is not None:
+            if amount_cents not in (None, done.amount_cents):
+                raise ConflictError("This effect key was used for another amount; choose a new one.")
+            return _view_of_done(done, order, OrderActionKind.REFUND)
+        before, after = order.standing, _next(OrderActionKind.REFUND, order)
+        amount = _refundable(order, amount_cents, currency)
+        money = {"amount_cents": amount, "refunded_cents": order.refunded_cents + amount}
+        is_whole = money["refunded_cents"] >= order.total_cents
+        _move(order, after if is_whole else before, {"refunded_cents": money["refunded_cents"]})
+        action = OrderAction(amount_cents=amount, reason=words)
+        _record(
+            tenant,
+            order,
+            OrderActionKind.REFUND,
+            before,
+            key,
+            actor,
+            action,
+            currency=order.currency,
+            **money,
+        )
+        data = {"before": before.status, "after": order.status, "amount_cents": amount, "reason": words}
+        record_audit(tenant=tenant, actor=actor, action="order.refunded", target=order.number, data=data)
+        return order.view()
+
+
+def _refundable(order: Order, amount_cents: int | None, currency: str | None) -> int:
+    """Return how much goes back; raises InvalidInput where that is more than is left."""
+    left = max(0, order.total_cents - order.refunded_cents)
+    if currency and currency.upper() != order.currency:
+        raise InvalidInput({"currency": [f"The order was paid in {order.currency}."]})
+    if amount_cents is None:
+        return left
+    amount: int = validation.clean({"amount_cents": amount_cents}, {"amount_cents": validation.cents})[
+        "amount_cents"
+    ]
+    if not 1 <= amount <= left:
+        raise InvalidInput({"amount_cents": [f"Between 1 and {left} cents can be refunded."]})
+    return amount
 
 
 def ship_order(
@@ -140,17 +189,17 @@ def _act(
         done = OrderAction.objects.filter(effect_key=key).first()
         if done is not None:
             return _view_of_done(done, order, kind)
-        before = order.standing
-        try:
-            after = next_standing(kind, before)
-        except TransitionRefused as exc:
-            raise ConflictError(f"Order {order.number} is as it was. {exc}") from exc
+        before, after = order.standing, _next(kind, order)
         _move(order, after, changes or {})
-        _record(tenant, order, kind, before, key, actor)
-        if kind is OrderActionKind.REFUND:
-            data = {"before": before.status, "after": order.status, "amount_cents": order.total_cents}
-            record_audit(tenant=tenant, actor=actor, action="order.refunded", target=order.number, data=data)
+        _record(tenant, order, kind, before, key, actor, OrderAction())
         return order.view()
+
+
+def _next(kind: OrderActionKind, order: Order) -> Standing:
+    try:
+        return next_standing(kind, order.standing)
+    except TransitionRefused as exc:
+        raise ConflictError(f"Order {order.number} is as it was. {exc}") from exc
 
 
 def _lock(order_id: UUID | None, number: str | None) -> Order:
@@ -173,7 +222,7 @@ def _view_of_done(done: OrderAction, order: Order, kind: OrderActionKind) -> Ord
     return replace(order.view(), status=OrderStatus(done.after))
 
 
-def _move(order: Order, after: Standing, changes: Mapping[str, str | dt.datetime]) -> None:
+def _move(order: Order, after: Standing, changes: Mapping[str, str | int | dt.datetime]) -> None:
     order.status = after.status.value
     order.held_from = after.held_from.value if after.held_from else ""
     order.cancelled_from = after.cancelled_from.value if after.cancelled_from else ""
@@ -183,16 +232,17 @@ def _move(order: Order, after: Standing, changes: Mapping[str, str | dt.datetime
 
 
 def _record(
-    tenant: TenantRef, order: Order, kind: OrderActionKind, before: Standing, key: str, actor: str
+    tenant: TenantRef,
+    order: Order,
+    kind: OrderActionKind,
+    before: Standing,
+    key: str,
+    actor: str,
+    action: OrderAction,
+    **details: int | str,
 ) -> None:
-    action = OrderAction(
-        order=order,
-        effect_key=key,
-        action=kind.value,
-        before=before.status.value,
-        after=order.status,
-        actor=actor[:120],
-    )
+    action.order, action.effect_key, action.action = order, key, kind.value
+    action.before, action.after, action.actor = before.status.value, order.status, actor[:120]
     try:
         with transaction.atomic():
             action.save(force_insert=True)
@@ -208,5 +258,6 @@ def _record(
             after=action.after,
             effect_key=key,
             actor=action.actor,
+            **details,
         )
     )

@@ -26,13 +26,15 @@ from apps.orchestration.engine.journal import CancelArrived, Journal, LeaseLost
 from apps.orchestration.engine.state import Kind
 from apps.orchestration.engine.telling import step_events
 from apps.orchestration.engine.waits import begin_wait, end_wait
-from apps.orchestration.steps.context import Output, StepContext, StepFailed
+from apps.orchestration.steps.context import OutcomeUnknown, Output, StepContext, StepFailed
 from apps.orchestration.steps.registry import find_action, find_lookup
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import DomainError
 
 # Facts of reading steps are stored at the latest when this much work would be lost with the process.
 FLUSH_AFTER_S = 1.0
+# A request that nobody answered may still be under way: its effect is looked for once it must have come.
+SETTLE_S = 15.0
 log = structlog.get_logger(__name__)
 
 
@@ -199,8 +201,9 @@ class Execution:
         def noted() -> None:
             self._completed(command, landing.result(), round(landing.seconds * 1000))
 
-        self._note_what_fails(command.path, step.effect, noted, partial(self._failed, command))
-        metrics.observe_step(step.type, step.tool, landing.seconds)
+        failed, lost = partial(self._failed, command), partial(self._lose, command)
+        self._note_what_fails(command.path, step.effect, noted, failed, lost)
+        metrics.observe_step(step.type, step.tool.partition(".")[0], landing.seconds)
 
     def _at_most(self, seconds: float) -> float:
         """Shorten a sleep to the moment at which the whole run is out of time."""
@@ -246,9 +249,25 @@ class Execution:
             self._completed(command, output, round((time.perf_counter() - started) * 1000))
 
         self._attempt(
-            step.tool, step.effect, find_action(step), context, completed, partial(self._failed, command)
+            step.tool,
+            step.effect,
+            find_action(step),
+            context,
+            completed,
+            partial(self._failed, command),
+            partial(self._lose, command),
         )
-        metrics.observe_step(step.type, step.tool, time.perf_counter() - started)
+        metrics.observe_step(step.type, step.tool.partition(".")[0], time.perf_counter() - started)
+
+    def _lose(self, command: d.Execute) -> None:
+        """Deal with an effect whose outcome nobody told: look for it after a while, or have a person look."""
+        if command.step.effect is Effect.LOOKUP:
+            while self.flights.paths:
+                self._land(NAP_S)
+            self.journal.flush(due_in_s=SETTLE_S, lease_owner="")
+            self.is_asleep = True
+        else:
+            self.journal.note(Kind.STEP_UNKNOWN, {"step": command.path})
 
     def _completed(self, command: d.Execute, output: Output, duration_ms: int) -> None:
         base = {"step": command.path, "attempt": command.attempt, **_condition(command)}
@@ -270,8 +289,13 @@ class Execution:
         context: StepContext,
         completed: Callable[[Output], None],
         failed: Callable[[str, bool], None],
+        lost: Callable[[], None] | None = None,
     ) -> None:
-        """Do the work and note its result; what fails is noted, what is lost is raised."""
+        """Do the work and note its result; what fails is noted, a lost lease is raised.
+
+        `lost` is told of an outcome that is not known, where a repeat might be a second effect; without it
+        that is a failure for good.
+        """
 
         def work() -> None:
             completed(self._call_out(tool, effect, action, context))
@@ -282,26 +306,48 @@ class Execution:
                 limit_statements(context.timeout_s)
                 work()
 
-        self._note_what_fails(
-            context.step_id, effect, transact if effect is Effect.TRANSACTIONAL else work, failed
-        )
+        act = transact if effect is Effect.TRANSACTIONAL else work
+        self._note_what_fails(context.step_id, effect, act, failed, lost)
 
     def _note_what_fails(
-        self, path: str, effect: Effect, work: Callable[[], None], failed: Callable[[str, bool], None]
+        self,
+        path: str,
+        effect: Effect,
+        work: Callable[[], None],
+        failed: Callable[[str, bool], None],
+        lost: Callable[[], None] | None,
     ) -> None:
         try:
             work()
         except (LeaseLost, CancelArrived):
             raise
+        except OutcomeUnknown as error:
+            self._note_lost(effect, str(error), error.is_retryable, failed, lost)
         except StepFailed as error:
             failed(str(error), error.is_retryable)
         except DomainError as error:
             failed(error.detail, error.status >= 500)
         except Exception as error:
             log.warning("step_raised", run_id=str(self.journal.run.id), step=path, exc_info=True)
-            failed(f"{type(error).__name__}: {error}"[:500], True)
-        if effect in (Effect.LOOKUP, Effect.NEITHER):
+            self._note_lost(effect, f"{type(error).__name__}: {error}"[:500], True, failed, lost)
+        if effect in (Effect.LOOKUP, Effect.NEITHER) and not self.is_asleep:
             self.journal.flush()
+
+    def _note_lost(
+        self,
+        effect: Effect,
+        error: str,
+        is_retryable: bool,
+        failed: Callable[[str, bool], None],
+        lost: Callable[[], None] | None,
+    ) -> None:
+        if effect in d.REPEATABLE:
+            failed(error, is_retryable)
+        elif lost is None:
+            failed(error, False)
+        else:
+            log.warning("outcome_unknown", run_id=str(self.journal.run.id), error=error)
+            lost()
 
     def _call_out(
         self,

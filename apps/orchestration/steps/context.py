@@ -20,6 +20,10 @@ class StepFailed(Exception):
         self.is_retryable = is_retryable
 
 
+class OutcomeUnknown(StepFailed):
+    """A request may have had its effect, and no answer says so: only what can be repeated is tried again."""
+
+
 @dataclass(frozen=True)
 class StepContext:
     """One execution of a step.

@@ -49,19 +49,23 @@ def order_search(context: StepContext) -> Output:
 
 def order_hold(context: StepContext) -> Output:
     """Hold the order."""
-    order = services.hold_order(tenant=context.tenant, effect_key=context.effect_key, **_which(context))
+    order = services.hold_order(tenant=context.tenant, effect_key=context.effect_key, **which_order(context))
     return {"is_held": True, **_outputs(order)}
 
 
 def order_release(context: StepContext) -> Output:
     """Release the order, also as the undoing of a hold."""
-    order = services.release_order(tenant=context.tenant, effect_key=context.effect_key, **_which(context))
+    order = services.release_order(
+        tenant=context.tenant, effect_key=context.effect_key, **which_order(context)
+    )
     return {"is_released": True, **_outputs(order)}
 
 
 def order_cancel(context: StepContext) -> Output:
     """Cancel the order."""
-    order = services.cancel_order(tenant=context.tenant, effect_key=context.effect_key, **_which(context))
+    order = services.cancel_order(
+        tenant=context.tenant, effect_key=context.effect_key, **which_order(context)
+    )
     fact = {"kind": "order", "text": f"Order {order.number} was cancelled.", "data": _plain(order)}
     return {"is_cancelled": True, **_outputs(order), "facts": [fact]}
 
@@ -93,7 +97,7 @@ def _nothing(needs: list[str], kind: str, text: str, known: Mapping[str, Any]) -
     return {"found": False, "needs": needs, "order_number": known.get("order_number") or "", "facts": [fact]}
 
 
-def _which(context: StepContext) -> dict[str, Any]:
+def which_order(context: StepContext) -> dict[str, Any]:
     """Name the order: as told, as the undone step had it, as an earlier step found it, or as written."""
     for source in (context.arguments, context.undone):
         if source.get("order_id"):

@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from apps.orchestration.definitions.contracts import MOST_ITEMS, Effect
 from apps.orchestration.definitions.durations import DURATION
 from apps.orchestration.definitions.language import types as t
-from apps.orchestration.definitions.language.types import Type
+from apps.orchestration.tools.contract import Schema, ToolCatalogue, ToolSpec
+from apps.orchestration.tools.contract import arguments as _arguments
+from apps.orchestration.tools.customer_specs import CUSTOMER_TOOLS
+from apps.orchestration.tools.http_spec import HTTP_REQUEST
+from apps.orchestration.tools.message_specs import MESSAGE_TOOLS
+from apps.orchestration.tools.refund_spec import ORDER_REFUND
 
-Schema = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ToolSpec:
-    """A tool's contract: JSON Schema of its arguments, types of its outputs, its promise on repetition.
-
-    `is_action` marks what compensation and fallback may name; such a tool takes the arguments it
-    misses from the outputs of the step that it undoes.
-    """
-
-    name: str
-    summary: str
-    effect: Effect
-    arguments: Schema
-    outputs: Mapping[str, Type] = field(default_factory=dict)
-    is_action: bool = False
-
-
-def _arguments(*required: str, **properties: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
+__all__ = ["STEP_TYPES", "TOOLS", "Schema", "ToolSpec"]
 
 _TEXT = {"type": "string", "maxLength": 2000}
 _TEXTS = {"type": "array", "items": {"type": "string", "maxLength": 100}, "maxItems": 20}
@@ -100,21 +77,10 @@ _TOOLS = [
         arguments=_arguments(name=_TEXT, email=_TEXT, phone=_TEXT, message=_TEXT, source=_TEXT),
         outputs={"is_captured": t.BOOL, "needs": t.list_of(t.STRING), "lead_id": t.STRING},
     ),
-    ToolSpec(
-        name="http_request",
-        summary="Call an HTTP service; it gets the effect's key as Idempotency-Key.",
-        effect=Effect.IDEMPOTENT,
-        arguments=_arguments(
-            "url",
-            url={"type": "string", "minLength": 1, "maxLength": 2000},
-            method={"enum": ["GET", "POST", "PUT", "PATCH", "DELETE"]},
-            headers={"type": "object", "additionalProperties": {"type": "string"}},
-            json={},
-            expected_status={"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}},
-        ),
-        outputs={"status": t.INT, "body": t.DYN},
-        is_action=True,
-    ),
+    HTTP_REQUEST,
+    ORDER_REFUND,
+    *CUSTOMER_TOOLS,
+    *MESSAGE_TOOLS,
     ToolSpec(
         name="cancel_order_hold",
         summary="Release the hold that the undone step put on an order; does nothing when it put none.",
@@ -140,7 +106,7 @@ _TOOLS = [
         is_action=True,
     ),
 ]  # fmt: skip
-TOOLS: Mapping[str, ToolSpec] = {spec.name: spec for spec in _TOOLS}
+TOOLS: Mapping[str, ToolSpec] = ToolCatalogue(_TOOLS)
 
 _STEPS = [
     ToolSpec(

@@ -3,6 +3,7 @@
 from apps.resilience.outbound.addresses import is_public, read_url
 from apps.resilience.outbound.client import Answer, Limits, check_address, send
 from apps.resilience.outbound.errors import (
+    NotReached,
     OutboundError,
     Refused,
     TimedOut,
@@ -14,6 +15,7 @@ from apps.resilience.outbound.errors import (
 __all__ = [
     "Answer",
     "Limits",
+    "NotReached",
     "OutboundError",
     "Refused",
     "TimedOut",

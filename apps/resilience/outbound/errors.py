@@ -13,6 +13,10 @@ class Unreachable(OutboundError):
     """The other side cannot be found, does not answer or answers nonsense; it may be well again later."""
 
 
+class NotReached(Unreachable):
+    """No connection came about: nothing was sent."""
+
+
 class TimedOut(Unreachable):
     """The time for the whole call is over."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpcore
 
 from apps.resilience.outbound.addresses import require_public
-from apps.resilience.outbound.errors import Refused, TimedOut, Unreachable
+from apps.resilience.outbound.errors import NotReached, Refused, TimedOut
 
 PIECE_BYTES = 16 * 1024
 MAX_ADDRESSES = 4
@@ -44,10 +44,10 @@ def resolve(host: str, port: int, timeout_s: float) -> list[str]:
         asked.cancel()
         raise TimedOut(f"The name server of {host} does not answer in time.") from None
     except (OSError, UnicodeError):
-        raise Unreachable(f"The site {host} cannot be found: check the address.") from None
+        raise NotReached(f"The site {host} cannot be found: check the address.") from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not addresses:
-        raise Unreachable(f"The site {host} cannot be found: check the address.")
+        raise NotReached(f"The site {host} cannot be found: check the address.")
     require_public(host, port, addresses)
     return addresses
 
@@ -80,7 +80,7 @@ class GuardedNetwork(httpcore.NetworkBackend):
                 failure = error
                 continue
             return ClockedStream(stream, self._clock, self._step_s)
-        raise Unreachable(f"{host} does not take connections at port {port}.") from failure
+        raise NotReached(f"{host} does not take connections at port {port}.") from failure
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         """Refuse: only TCP leads out."""

@@ -25,6 +25,7 @@ from apps.orchestration.definitions.language.checks import check_meaning
 from apps.orchestration.definitions.language.nesting import each_step, transitions_of
 from apps.orchestration.definitions.language.schema import check_schema
 from apps.orchestration.definitions.language.source import Source, SourceError, read_source
+from apps.orchestration.tools.contract import brought_tools
 from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
 
 DEFAULT_RETRY = RetryRule(max_attempts=3)
@@ -52,9 +53,17 @@ def find_problems(source: str) -> list[Problem]:
     return []
 
 
-@lru_cache(maxsize=32)  # the shipped ones are compiled again and again, for every new tenant
 def compile_workflow(source: str) -> WorkflowDefinition:
-    """Compile a source; raises InvalidWorkflow."""
+    """Compile a source; raises InvalidWorkflow. Inside `tools_of_tenant` it may name that tenant's tools."""
+    return _compile(source) if brought_tools() else _compile_built_in(source)
+
+
+@lru_cache(maxsize=32)  # the shipped ones are compiled again and again, for every new tenant
+def _compile_built_in(source: str) -> WorkflowDefinition:
+    return _compile(source)
+
+
+def _compile(source: str) -> WorkflowDefinition:
     try:
         read = read_source(source)
     except SourceError as error:
@@ -63,7 +72,13 @@ def compile_workflow(source: str) -> WorkflowDefinition:
     problems = check_schema(read) or check_meaning(read)
     if problems:
         raise InvalidWorkflow(problems)
-    return _build(read, source_hash(source))
+    return _build(read, source_hash(source + _promises(read.data)))
+
+
+def _promises(data: Mapping[str, Any]) -> str:
+    """Name the contracts that a source relies on and that may change under it; a run keeps those it knew."""
+    used = {step["tool"] for step in data["steps"] if "tool" in step} & set(brought_tools())
+    return "".join(f"\n# {name} {TOOLS[name].digest}" for name in sorted(used))
 
 
 def _build(source: Source, digest: str) -> WorkflowDefinition:
@@ -109,7 +124,7 @@ def _step(step: Mapping[str, Any], retry: RetryRule, fallback: str) -> StepDefin
     return StepDefinition(
         id=step["id"],
         type=StepType(step["type"]),
-        effect=spec.effect,
+        effect=spec.effect_with(step.get("config", {})),
         tool=step.get("tool", ""),
         model=step.get("model", ""),
         condition=step.get("condition", ""),
@@ -142,7 +157,10 @@ def _compensation(data: Mapping[str, Any]) -> dict[str, CompensationDefinition]:
     own = [(step["id"], step["compensation"]) for step in each_step(data["steps"]) if "compensation" in step]
     return {
         step: CompensationDefinition(
-            step, entry["action"], TOOLS[entry["action"]].effect, entry.get("config", {})
+            step,
+            entry["action"],
+            TOOLS[entry["action"]].effect_with(entry.get("config", {})),
+            entry.get("config", {}),
         )
         for step, entry in listed + own
     }
