@@ -129,6 +129,7 @@ ERASURE_RULES = [
     "apps.orchestration.definitions.erasing.RULES",
     "apps.orchestration.erasing.RULES",
     "apps.orchestration.hooks.erasing.RULES",
+    "apps.orchestration.mcp.erasing.RULES",
     "apps.routing.services.forgetting.RULES",
     "apps.tenants.erasing.rules.RULES",
     "apps.webhooks.erasing.RULES",

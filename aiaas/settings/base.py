@@ -66,6 +66,7 @@ TENANT_APPS = [
     "apps.conversations",
     "apps.orchestration.definitions",
     "apps.orchestration.hooks",
+    "apps.orchestration.mcp",
 ]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 TENANT_DB_ALIAS = "owner"  # django-tenants makes and migrates schemas with the owner's connection

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView
+from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView, WorkflowDefinition
 from apps.orchestration.definitions.errors import InvalidWorkflowSource
 from apps.orchestration.definitions.language.compiler import (
     InvalidWorkflow,
@@ -23,6 +23,8 @@ from apps.orchestration.definitions.language.storage import definition_to_json
 from apps.orchestration.definitions.models import ToolSetting, Workflow, WorkflowVersion
 from apps.orchestration.definitions.sealing import store, with_masks
 from apps.orchestration.definitions.selectors import forget_definitions, version_view
+from apps.orchestration.mcp.selectors import list_specs
+from apps.orchestration.tools.contract import tools_of_tenant
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
@@ -32,9 +34,16 @@ from apps.tenants.services import record_audit
 LIBRARY = Path(__file__).with_name("library")
 
 
-def validate_workflow(*, source: str) -> list[Problem]:
-    """Check a source; an empty list means that it can be published."""
-    return find_problems(source)
+def validate_workflow(*, tenant: TenantRef, source: str) -> list[Problem]:
+    """Check a source with the tenant's tools; an empty list means that it can be published."""
+    with tools_of_tenant(list_specs(tenant=tenant)):
+        return find_problems(source)
+
+
+def preview_workflow(*, tenant: TenantRef, source: str) -> WorkflowDefinition:
+    """Compile a source with the tenant's tools; raises InvalidWorkflow."""
+    with tools_of_tenant(list_specs(tenant=tenant)):
+        return compile_workflow(source)
 
 
 def save_draft(*, tenant: TenantRef, source: str, name: str | None = None) -> VersionView:
@@ -75,8 +84,9 @@ def publish_workflow(*, tenant: TenantRef, name: str, number: int | None = None)
             what = "a draft; save one first" if number is None else f"a version {number}"
             raise NotFoundError(f"The workflow {name!r} has no such version: {what}.")
         if version.state != VersionState.PUBLISHED:
-            data = {"before": _published_number(workflow), "after": version.number}
-            _publish(workflow, version)
+            before = _published_number(workflow)
+            version = _publish(tenant, workflow, version)
+            data = {"before": before, "after": version.number}
             record_audit(tenant=tenant, action="workflow.published", target=name, data=data)
             _forget()
         return version_view(version)
@@ -172,11 +182,15 @@ def _next_number(workflow: Workflow) -> int:
     return (newest or 0) + 1
 
 
-def _publish(workflow: Workflow, version: WorkflowVersion) -> None:
+def _publish(tenant: TenantRef, workflow: Workflow, version: WorkflowVersion) -> WorkflowVersion:
     try:
-        definition = compile_workflow(version.source)
+        definition = preview_workflow(tenant=tenant, source=version.source)
     except InvalidWorkflow as error:
         raise InvalidWorkflowSource(error.problems) from None
+    if version.compiled is not None and version.hash != definition.hash:
+        # A tool means something else by now; runs of the version go on with what it meant then.
+        version = WorkflowVersion(workflow=workflow, number=_next_number(workflow), source=version.source)
+    version.hash = definition.hash
     workflow.versions.filter(state=VersionState.PUBLISHED).update(state=VersionState.RETIRED)
     version.state = VersionState.PUBLISHED.value
     version.label, version.compiled = definition.version, definition_to_json(definition)
@@ -185,6 +199,7 @@ def _publish(workflow: Workflow, version: WorkflowVersion) -> None:
     version.save()
     workflow.description = definition.description
     workflow.save()
+    return version
 
 
 @cache

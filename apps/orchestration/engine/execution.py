@@ -235,7 +235,7 @@ class Execution:
 
     def _step_context(self, command: d.Execute, **more: Any) -> StepContext:
         step = command.step
-        given = {"model": step.model, "timeout_s": step.timeout_s, **more}
+        given = {"model": step.model, "tool": step.tool, "timeout_s": step.timeout_s, **more}
         return self._context(command.path, command.path, command.arguments, **given)
 
     def _execute(self, command: d.Execute) -> None:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from apps.orchestration.definitions import selectors, services
 from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView
 from apps.orchestration.definitions.errors import InvalidWorkflowSource
-from apps.orchestration.definitions.language.compiler import InvalidWorkflow, compile_workflow
+from apps.orchestration.definitions.language.compiler import InvalidWorkflow
 from apps.orchestration.forms import SourceForm
 from apps.orchestration.pages.graph import Graph, draw
 from apps.resilience.errors import ConflictError, InvalidInput
@@ -66,8 +66,8 @@ def check_source(request: MemberRequest) -> HttpResponse:
     if not form.is_valid():
         raise InvalidInput({"source": [str(error) for error in form.errors.get("source", ["Too long."])]})
     source = form.cleaned_data["source"]
-    problems = services.validate_workflow(source=source)
-    context = {"problems": problems, "graph": _graph_of(source)}
+    problems, graph = _check(request.tenant, source)
+    context = {"problems": problems, "graph": graph}
     return render(request, "orchestration/_check.html", context)
 
 
@@ -119,11 +119,12 @@ def _edit(request: MemberRequest, name: str | None, source: str, base: str) -> H
         else:
             return _saved(request, saved)
     shown = form.data.get("source", source) if form.is_bound else source
+    found, graph = _check(request.tenant, shown)
     context: dict[str, Any] = {
         "form": form,
         "name": name,
-        "problems": problems or services.validate_workflow(source=shown),
-        "graph": _graph_of(shown),
+        "problems": problems or found,
+        "graph": graph,
         "workflow": selectors.get_workflow(tenant=request.tenant, name=name) if name else None,
     }
     return render(request, "orchestration/workflow.html", context, status=422 if form.errors else 200)
@@ -145,17 +146,18 @@ def _save(tenant: TenantRef, name: str | None, given: dict[str, str]) -> Version
 
 
 def _saved(request: MemberRequest, version: VersionView) -> HttpResponse:
-    problems = services.validate_workflow(source=version.source)
+    problems = services.validate_workflow(tenant=request.tenant, source=version.source)
     rest = f" It has {len(problems)} problems and cannot be published yet." if problems else ""
     notify(request, f"The draft is saved as version {version.number}.{rest}")
     return redirect("workflow", version.workflow)
 
 
-def _graph_of(source: str) -> Graph | None:
+def _check(tenant: TenantRef, source: str) -> tuple[list[Problem], Graph | None]:
+    """Return what is wrong with a source, or its drawing."""
     try:
-        return draw(compile_workflow(source))
-    except InvalidWorkflow:
-        return None
+        return [], draw(services.preview_workflow(tenant=tenant, source=source))
+    except InvalidWorkflow as error:
+        return error.problems, None
 
 
 def _chosen(versions: list[VersionView], number: str) -> VersionView | None:

@@ -42,6 +42,7 @@ class StepContext:
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     undone: Mapping[str, Any] = field(default_factory=dict)
     model: str = ""
+    tool: str = ""
     timeout_s: float | None = None
     emit: Callable[[str], None] | None = None
 
