@@ -175,5 +175,6 @@ def test_a_tool_that_is_switched_off_fails_its_step_clearly(api, acme, no_hints)
 
 def test_the_language_is_published_as_json_schema(api) -> None:
     schema = api.get(f"{BASE}/workflows/schema").json()
-    assert schema["properties"]["steps"]["items"]["$ref"] == "#/$defs/step"
+    assert schema["properties"]["steps"]["$ref"] == "#/$defs/steps"
+    assert schema["$defs"]["steps"]["items"]["$ref"] == "#/$defs/step"
     assert len(api.get(f"{BASE}/tools").json()["results"]) >= 10

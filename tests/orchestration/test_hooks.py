@@ -59,10 +59,10 @@ def test_a_triggers_address_means_an_endpoint(address: str, name: str):
     assert hook_name(address) == name
 
 
-def test_an_address_that_no_endpoint_can_have_is_told_before_publishing():
-    problems = validate_workflow(source=IMPORT_ORDERS % ("w", "/a/b/c"))
+def test_an_address_that_no_endpoint_can_have_is_told_before_publishing(acme: TenantRef):
+    problems = validate_workflow(tenant=acme, source=IMPORT_ORDERS % ("w", "/a/b/c"))
     assert [(p.line, p.message) for p in problems] == [(4, "no webhook endpoint can have this address")]
-    assert validate_workflow(source=IMPORT_ORDERS % ("w", "/webhook/orders")) == []
+    assert validate_workflow(tenant=acme, source=IMPORT_ORDERS % ("w", "/webhook/orders")) == []
 
 
 def test_a_delivery_starts_every_workflow_that_listens(acme: TenantRef, globex: TenantRef):

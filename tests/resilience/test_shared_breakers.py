@@ -108,10 +108,10 @@ def test_the_script_decides_as_the_model_does(steps, threshold, successes) -> No
 def test_a_process_leaves_alone_what_failed_for_another(store, valkey, other) -> None:
     for _ in range(2):
         store.tell(SHOP, Verb.FAILED, RULES, "Unreachable")
-    assert 59 < other.tell(Verb.ADMIT) <= 60
+    assert 30 < other.tell(Verb.ADMIT) <= 60
     let_pass(valkey, SHOP, 60)
     assert other.tell(Verb.ADMIT) == 0  # its probe
-    assert store.tell(SHOP, Verb.ADMIT, RULES).wait_s > 59
+    assert store.tell(SHOP, Verb.ADMIT, RULES).wait_s > 30
     other.tell(Verb.SUCCEEDED)
     assert store.tell(SHOP, Verb.ADMIT, RULES).wait_s == 0
     assert valkey.keys("breaker:*") == []
@@ -123,7 +123,7 @@ def test_a_probe_whose_process_was_killed_does_not_block_for_ever(store, valkey,
     let_pass(valkey, SHOP, 60)
     assert other.tell(Verb.ADMIT) == 0
     other.kill()
-    assert store.tell(SHOP, Verb.ADMIT, RULES).wait_s > 59
+    assert store.tell(SHOP, Verb.ADMIT, RULES).wait_s > 30
     let_pass(valkey, SHOP, 60)
     assert store.tell(SHOP, Verb.ADMIT, RULES).wait_s == 0
 
