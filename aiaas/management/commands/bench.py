@@ -2,6 +2,7 @@
 
 import datetime as dt
 import importlib
+import inspect
 import json
 import platform
 import time
@@ -26,8 +27,10 @@ class Command(BaseCommand):
         """Add the names and --list."""
         parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
         parser.add_argument("--list", action="store_true", help="show the names and what each measures")
+        parser.add_argument("--cases", type=int, help="how many, where a benchmark counts them")
+        parser.add_argument("--seed", type=int, help="what a benchmark's chances begin with")
 
-    def handle(self, *args: object, names: list[str], **options: object) -> None:
+    def handle(self, *args: object, names: list[str], **options: Any) -> None:
         """Run one after the other; a name that does not exist stops before the first."""
         known = available()
         unknown = [name for name in names if name not in known]
@@ -37,15 +40,20 @@ class Command(BaseCommand):
             for name in known:
                 self.stdout.write(f"{name:<16}{summary(load(name))}")
             return
-        failures = [line for name in names or known for line in self._run(name)]
+        given = {name: options[name] for name in ("cases", "seed") if options[name] is not None}
+        failures = [line for name in names or known for line in self._run(name, given)]
         if failures:
             raise CommandError("missed: " + "; ".join(failures))
 
-    def _run(self, name: str) -> list[str]:
+    def _run(self, name: str, given: dict[str, int]) -> list[str]:
         """Return what the benchmark itself calls its failures, none for most."""
         self.stdout.write(f"{name}: {summary(load(name))}")
         begin = time.monotonic()
-        results: dict[str, Any] = load(name).run(self.stdout)
+        module = load(name)
+        taken = inspect.signature(module.run).parameters
+        results: dict[str, Any] = module.run(
+            self.stdout, **{key: value for key, value in given.items() if key in taken}
+        )
         duration_s = round(time.monotonic() - begin, 1)
         for line in table(results):
             self.stdout.write(f"  {line}")

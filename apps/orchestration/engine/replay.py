@@ -67,11 +67,11 @@ def _difference(fact: Fact, state: RunState, definition: WorkflowDefinition) -> 
 
 
 def _ends_what_began(fact: Fact, state: RunState) -> bool:
-    """Tell whether it is how something came out that was under way, beside whatever else happened."""
+    """Tell whether it is the result of what was under way, beside whatever else happened."""
     if fact.kind in (Kind.STEP_COMPLETED, Kind.STEP_FAILED):
         return _step(fact) in state.under_way
-    is_undone = fact.kind in (Kind.STEP_UNDONE, Kind.UNDO_FAILED)
-    return is_undone and state.step(_step(fact)).undo.is_intended
+    is_undoing = fact.kind in (Kind.STEP_UNDONE, Kind.UNDO_FAILED)
+    return is_undoing and state.step(_step(fact)).undo.is_intended
 
 
 def _sleeps(fact: Fact, commands: Sequence[d.Command]) -> bool:
