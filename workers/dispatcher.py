@@ -26,6 +26,7 @@ from apps.tenants.selectors import get_tenant
 INTERVAL_S = 1.0
 TENANTS_AT_ONCE = 200
 HAND_ON_S = 0.25
+NAP_S = 0.001
 log = structlog.get_logger(__name__)
 
 
@@ -82,6 +83,7 @@ class Dispatcher:
     def _turn(self, pool: ThreadPoolExecutor) -> None:
         if time.monotonic() >= self._look_at:
             self._look()
+        self._feel()
         with self._news:
             chosen = self._queue.choose()
             if chosen is None and not self._is_stopping:
@@ -89,6 +91,16 @@ class Dispatcher:
                 chosen = self._queue.choose()
         if chosen is not None:
             self._take(pool, *chosen)
+
+    def _feel(self) -> None:
+        """Find out how busy this process is, where it is at all."""
+        if self._queue.free == self._queue.slots:
+            return
+        began = time.perf_counter()
+        time.sleep(NAP_S)
+        late_s = time.perf_counter() - began - NAP_S
+        with self._news:
+            self._queue.feel(late_s)
 
     def _look(self) -> None:
         """Find tenants with due runs, the next ones each time; jitter keeps workers from looking together."""

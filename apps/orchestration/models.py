@@ -55,7 +55,7 @@ class AgentRun(TenantModel):
             ),
             models.Index(
                 fields=["tenant_id", "status", "-created_at", "-id"],
-                condition=~Q(status__in=["running", "completed"]),
+                condition=~Q(status="completed"),
                 name="run_newest_in_state",
             ),
             models.Index(

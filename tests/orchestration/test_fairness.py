@@ -123,6 +123,22 @@ def test_no_tenant_gets_a_process_for_itself_and_nobody_is_left_out() -> None:
     assert min(begun[tenant] for tenant in tenants) > 50
 
 
+def test_each_tenant_gets_fewer_slots_while_the_process_is_busy_and_more_again_after_that() -> None:
+    queue = FairQueue(8)
+    assert queue.most_of_one == 7
+    for _ in range(20):
+        queue.feel(0.03)
+    assert queue.most_of_one == 2
+    queue.offer(UUID(int=1))
+    assert queue.choose() == (UUID(int=1), 2)
+    for _ in range(40):
+        queue.feel(0.0)
+    assert queue.most_of_one == 7
+    lonely = FairQueue(1)
+    lonely.feel(1.0)
+    assert lonely.most_of_one == 1
+
+
 def test_a_tenant_never_has_more_live_leases_than_its_plan_allows(acme, globex, publish, no_hints) -> None:
     for tenant in (acme, globex):
         publish(tenant, WAIT)

@@ -8,6 +8,9 @@ from uuid import UUID
 TYPICAL_S = 0.1  # what a tenant's run is thought to take before one has ended
 LEARNING = 0.2
 KEPT_ACCOUNTS = 10_000
+# A thread that wakes up so much too late finds the process, or the machine, busy.
+LATE_S = 0.005
+SHRINK, GROW, LEAST = 0.8, 0.2, 2.0
 
 
 @dataclass
@@ -29,6 +32,7 @@ class FairQueue:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
+        self._most = float(max(1, slots - 1))  # of one tenant's at a time
         self._waiting: dict[UUID, None] = {}
         self._accounts: dict[UUID, Account] = {}
         self._now_s = 0.0  # what the one that was chosen last had had
@@ -40,6 +44,21 @@ class FairQueue:
     def free(self) -> int:
         """Count the slots in which nothing runs."""
         return self.slots - sum(account.running for account in self._accounts.values())
+
+    @property
+    def most_of_one(self) -> int:
+        """Return how many runs of one tenant may run at a time."""
+        return int(self._most)
+
+    def feel(self, late_s: float) -> None:
+        """Take note by how much a thread that only slept woke up late: the others were in its way.
+
+        More runs at a time then make all of them slower and get nothing done sooner, so each tenant gets
+        fewer at a time, and more again once there is room. So who has few is not slowed by who has many.
+        """
+        widest = max(1, self.slots - 1)
+        wanted = self._most * SHRINK if late_s > LATE_S else self._most + GROW
+        self._most = max(min(wanted, widest), min(LEAST, widest))
 
     def offer(self, tenant_id: UUID) -> None:
         """Take note that a tenant may have due runs."""
@@ -85,8 +104,7 @@ class FairQueue:
         return tenant_id in self._accounts and self._accounts[tenant_id].running > 0
 
     def _room(self, tenant_id: UUID) -> int:
-        most = max(1, self.slots - 1)
-        return min(self.free, most - self._accounts[tenant_id].running)
+        return min(self.free, self.most_of_one - self._accounts[tenant_id].running)
 
     def _forget_the_idle(self) -> None:
         """Forget who has nothing to do and is not ahead of the others."""

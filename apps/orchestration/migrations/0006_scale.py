@@ -177,7 +177,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="agentrun",
             index=models.Index(
-                condition=Q(("status__in", ["running", "completed"]), _negated=True),
+                condition=Q(("status", "completed"), _negated=True),
                 fields=["tenant_id", "status", "-created_at", "-id"],
                 name="run_newest_in_state",
             ),

@@ -25,6 +25,7 @@ NOT_INCLUDED = {
     "events.OutboxShard": "who publishes events at the moment",
     "events.StreamIncarnation": "how far events are published, of all companies together",
     "gateway.SigningKey": "the platform's keys, which sign the tokens of all companies",
+    "orchestration.RemovedHistory": "the months whose runs have no events any more, of all companies",
 }
 
 
