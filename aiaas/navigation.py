@@ -38,6 +38,7 @@ SECTIONS: list[tuple[str, list[Entry]]] = [
             Entry("Knowledge", "knowledge", "read:documents", "book"),
             Entry("Workflows", "workflows", "read:workflows", "flow"),
             Entry("Runs", "runs", "read:runs", "play"),
+            Entry("Tools", "tools", "read:workflows", "plug"),
             Entry("Router", "router", "read:router", "split"),
         ],
     ),

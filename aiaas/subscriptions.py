@@ -130,6 +130,7 @@ ERASURE_RULES = [
     "apps.orchestration.erasing.RULES",
     "apps.orchestration.hooks.erasing.RULES",
     "apps.orchestration.mcp.erasing.RULES",
+    "apps.orchestration.notices.erasing.RULES",
     "apps.routing.services.forgetting.RULES",
     "apps.tenants.erasing.rules.RULES",
     "apps.webhooks.erasing.RULES",

@@ -21,6 +21,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workers.tasks.mail_escalations",
         "schedule": 15.0,
     },
+    "tell companies' Slack that a customer waits": {
+        "task": "workers.tasks.tell_slack",
+        "schedule": 15.0,
+    },
     "take up exports whose hint or worker was lost": {
         "task": "workers.tasks.sweep_exports",
         "schedule": 15.0,

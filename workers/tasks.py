@@ -27,6 +27,7 @@ from apps.ingestion.questions import group_questions
 from apps.orchestration import services as orchestration
 from apps.orchestration.adapters.celery_hint import take_hint
 from apps.orchestration.hooks import services as hooks
+from apps.orchestration.notices.services import send_slack_notices
 from apps.routing import services as routing
 from apps.tenants import notices
 from apps.tenants.audit import purge_audit_events
@@ -105,6 +106,12 @@ def sweep() -> None:
 def mail_escalations() -> None:
     """Mail those who answer customers that one waits."""
     _for_each([tenant.id for tenant in list_active_tenants()], conversations.mail_escalations)
+
+
+@shared_task(name="workers.tasks.tell_slack")
+def tell_slack() -> None:
+    """Tell companies' Slack that a customer waits."""
+    _for_each([tenant.id for tenant in list_active_tenants()], send_slack_notices)
 
 
 @shared_task(name="workers.tasks.write_export")

@@ -32,6 +32,7 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 # Names of the product's own, the same for every tenant: there is nothing of the victim's to ask for.
 SHARED = {
     "api/v1/tools/<str:name>": "the product's tools",
+    "app/tools/t/<str:name>/": "the product's tools",
     "app/overview/<str:key>/": "the product's KPIs",
     "app/plans/<slug:code>/": "the platform's plans",
     "demo/<slug:slug>/": "the demo companies",

@@ -67,6 +67,7 @@ TENANT_APPS = [
     "apps.orchestration.definitions",
     "apps.orchestration.hooks",
     "apps.orchestration.mcp",
+    "apps.orchestration.notices",
 ]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 TENANT_DB_ALIAS = "owner"  # django-tenants makes and migrates schemas with the owner's connection

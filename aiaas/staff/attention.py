@@ -18,6 +18,7 @@ from apps.events import outbox
 from apps.events.models import DeadLetter
 from apps.gateway.health import failing_checks
 from apps.orchestration.models import AgentRun
+from apps.resilience.breaker import LeftAlone
 from apps.resilience.shared_breakers import breakers
 from apps.tenants.context import PLATFORM
 from apps.tenants.drift_report import DriftReport, read_report
@@ -110,12 +111,16 @@ def _left_alone() -> list[Matter]:
     )
     return [
         Matter(
-            f"{name} leaves alone what fails: {', '.join(str(one.callee) for one in failing[str(tenant_id)])}.",
+            f"{name} leaves alone what fails: {_named(failing[str(tenant_id)])}.",
             reverse("admin:tenants_tenant_change", args=[tenant_id]),
         )
         for tenant_id, name in names.items()
         if failing[str(tenant_id)]
     ]
+
+
+def _named(failing: list[LeftAlone]) -> str:
+    return ", ".join(str(one.callee) for one in failing)
 
 
 def _unmade_companies() -> list[Matter]:

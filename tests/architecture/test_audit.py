@@ -28,6 +28,7 @@ NO_PRIVILEGED_ACTS = {
         conversations.services.suggestions: suggest_answer""",
     "daily work with customers, orders and leads, which events tell of": """
         crm.services.customers: create_customer find_or_create_customer keep_stated_customer update_customer
+        crm.services.changes: change_customer restore_customer tag_customer
         crm.services.leads: capture_lead update_lead
         crm.services.orders: create_order update_order
         ingestion.questions: dismiss_group reopen_group
@@ -57,6 +58,7 @@ NO_PRIVILEGED_ACTS = {
         ingestion.questions: group_questions
         ingestion.services: process_document purge_deleted_documents sweep_due_documents
         orchestration.hooks.services: purge_deliveries
+        orchestration.notices.services: ask_for_notice send_slack_notices
         routing.claims: claim_training
         routing.services.candidates: sweep_due_trainings train_candidate
         routing.services.teaching: seed_default_intents

@@ -103,8 +103,11 @@ QUERIES: dict[str, int] = {
     "app/try/": 6,
     "app/usage/": 14,
     "app/workflows/": 7,
-    "app/workflows/new/": 5,
-    "app/workflows/w/<str:name>/": 9,
+    "app/tools/": 8,
+    "app/tools/mcp/<uuid:server_id>/": 7,
+    "app/tools/t/<str:name>/": 6,
+    "app/workflows/new/": 6,
+    "app/workflows/w/<str:name>/": 10,
     "app/workflows/w/<str:name>/versions/": 8,
 }
 # What shows no page of its own: a file, a doorway of a socket.

@@ -31,7 +31,7 @@ from apps.tenants.models import Membership, TenantExport
 from apps.tenants.services import create_api_key, create_widget_key
 from apps.webhooks import services as webhooks
 from tests.billing.invoices import make_invoice
-from tests.isolation.test_urls import WORKFLOW, make_webhook_endpoint
+from tests.isolation.test_urls import WORKFLOW, make_mcp_server, make_mcp_tool, make_webhook_endpoint
 from tests.pages import log_in, member_of
 
 
@@ -49,6 +49,9 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/runs": lambda t: (
         start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
     ),
+    "app/tools/t": lambda t: "http_request",
+    "app/tools/mcp": lambda t: make_mcp_server(t).id,
+    "app/tools/mcp-tools": lambda t: make_mcp_tool(t),
     "app/channels/webhooks": lambda t: (
         create_endpoint(
             tenant=t, name=f"w{uuid.uuid4().hex[:8]}", action="workflows", actor="test"

@@ -12,6 +12,7 @@ from apps.conversations.services import open_conversation, open_escalation
 from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.services import add_document
 from apps.orchestration.definitions.services import save_draft
+from apps.orchestration.mcp.models import McpServer, McpTool
 from apps.orchestration.services import start_run
 from apps.routing.services import create_intent
 from apps.tenants.context import in_tenant
@@ -51,6 +52,8 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
         start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
     ),
     "documents": lambda t: add_document(tenant=t, title="Theirs", text="Their secret.").id,
+    "mcp-servers": lambda t: make_mcp_server(t).id,
+    "mcp-tools": lambda t: make_mcp_tool(t),
     "webhook-endpoints": lambda t: make_webhook_endpoint(t),
     "webhook-deliveries": lambda t: (
         webhooks.send_test(tenant=t, endpoint_id=make_webhook_endpoint(t), actor="test").id
@@ -79,6 +82,23 @@ SHARED = {"api/v1/tools/<str:name>"}
 # A name that the caller chooses: a write makes something of the caller's own.
 OWN_NAMES = {("put", "api/v1/workflows/<str:name>")}
 METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def make_mcp_server(tenant: TenantRef) -> McpServer:
+    """Make one that answers nobody, or return the one there is."""
+    with in_tenant(tenant):
+        made = {"url": "https://8.8.8.8/mcp", "is_enabled": False}
+        return McpServer.objects.get_or_create(name="theirs", defaults=made)[0]
+
+
+def make_mcp_tool(tenant: TenantRef) -> uuid.UUID:
+    """Make one, or return the one there is."""
+    offered = {"name": "look", "arguments": {"type": "object", "properties": {}}}
+    with in_tenant(tenant):
+        given = {"offered": offered, "digest": "0" * 64}
+        return McpTool.objects.get_or_create(server=make_mcp_server(tenant), name="look", defaults=given)[
+            0
+        ].id
 
 
 def make_webhook_endpoint(tenant: TenantRef) -> uuid.UUID:

@@ -137,7 +137,7 @@ def test_a_mail_is_sent_again_only_where_it_surely_did_not_leave(
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr("apps.orchestration.tools.mail.get_connection", Server)
+    monkeypatch.setattr("apps.orchestration.adapters.mail_server.get_connection", Server)
     publish(acme, MAIL.format(subject="Hi", more=""))
     run_id = run(acme, customer_id=ann)
     assert (states(acme, run_id), len(asked)) == ({"tell": state}, tries)

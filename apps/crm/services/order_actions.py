@@ -107,30 +107,27 @@ def refund_order(
             if amount_cents not in (None, done.amount_cents):
                 raise ConflictError("This effect key was used for another amount; choose a new one.")
             return _view_of_done(done, order, OrderActionKind.REFUND)
-        before, after = order.standing, _next(OrderActionKind.REFUND, order)
-        amount = _refundable(order, amount_cents, currency)
-        money = {"amount_cents": amount, "refunded_cents": order.refunded_cents + amount}
-        is_whole = money["refunded_cents"] >= order.total_cents
-        _move(order, after if is_whole else before, {"refunded_cents": money["refunded_cents"]})
-        action = OrderAction(amount_cents=amount, reason=words)
-        _record(
-            tenant,
-            order,
-            OrderActionKind.REFUND,
-            before,
-            key,
-            actor,
-            action,
-            currency=order.currency,
-            **money,
-        )
-        data = {"before": before.status, "after": order.status, "amount_cents": amount, "reason": words}
-        record_audit(tenant=tenant, actor=actor, action="order.refunded", target=order.number, data=data)
+        _give_back(tenant, order, _refundable(order, amount_cents, currency), key, actor, words)
         return order.view()
+
+
+def _give_back(tenant: TenantRef, order: Order, amount: int, key: str, actor: str, reason: str) -> None:
+    kind, before = OrderActionKind.REFUND, order.standing
+    refunded = order.refunded_cents + amount
+    after = _next(kind, order)
+    _move(order, after if refunded >= order.total_cents else before, {"refunded_cents": refunded})
+    action = OrderAction(amount_cents=amount, reason=reason)
+    money: dict[str, int | str] = {
+        "amount_cents": amount, "refunded_cents": refunded, "currency": order.currency,
+    }  # fmt: skip
+    _record(tenant, order, kind, before, key, actor, action, **money)
+    data = {"before": before.status, "after": order.status, "amount_cents": amount, "reason": reason}
+    record_audit(tenant=tenant, actor=actor, action="order.refunded", target=order.number, data=data)
 
 
 def _refundable(order: Order, amount_cents: int | None, currency: str | None) -> int:
     """Return how much goes back; raises InvalidInput where that is more than is left."""
+    _next(OrderActionKind.REFUND, order)
     left = max(0, order.total_cents - order.refunded_cents)
     if currency and currency.upper() != order.currency:
         raise InvalidInput({"currency": [f"The order was paid in {order.currency}."]})

@@ -19,7 +19,7 @@ from apps.resilience import outbound
 
 MAX_BYTES = 1024 * 1024
 MAX_TEXT_CHARS = 100_000
-MAX_PAGES, MAX_TOOLS = 20, 500
+MAX_PAGES, MAX_TOOLS = 20, 200
 OWN_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
 NOT_INSTALLED = "MCP servers need the package mcp: ask whoever runs this installation to install it."
 KEY = "aiaas/effect_key"

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orchestration.api import runs, tools, workflows
+from apps.orchestration.api import mcp, runs, tools, workflows
 
 urlpatterns = [
     path("workflows", workflows.WorkflowsView.as_view(), name="api-workflows"),
@@ -17,6 +17,12 @@ urlpatterns = [
     path("workflows/<str:name>/rollback", workflows.RollBackView.as_view(), name="workflow-rollback"),
     path("tools", tools.ToolsView.as_view(), name="tools"),
     path("tools/<str:name>", tools.ToolView.as_view(), name="tool"),
+    path("mcp-servers", mcp.McpServersView.as_view(), name="mcp-servers"),
+    path("mcp-servers/<uuid:server_id>", mcp.McpServerView.as_view(), name="mcp-server"),
+    path("mcp-servers/<uuid:server_id>/refresh", mcp.RefreshView.as_view(), name="mcp-server-refresh"),
+    path("mcp-tools/<uuid:tool_id>/approve", mcp.ApproveView.as_view(), name="mcp-tool-approve"),
+    path("mcp-tools/<uuid:tool_id>/switch-off", mcp.SwitchOffView.as_view(), name="mcp-tool-switch-off"),
+    path("failing-callees", mcp.CalleesView.as_view(), name="failing-callees"),
     path("runs", runs.RunsView.as_view(), name="api-runs"),
     path("runs/<uuid:run_id>", runs.RunView.as_view(), name="api-run"),
     path("runs/<uuid:run_id>/events", runs.RunEventsView.as_view(), name="run-events"),

@@ -23,6 +23,7 @@ class ToolSerializer(serializers.Serializer[Any]):
     is_action = serializers.BooleanField(help_text="Whether compensation and fallback may name it.")
     arguments = serializers.DictField(help_text="JSON Schema of its arguments.")
     outputs = serializers.DictField(child=serializers.CharField(), help_text="Types of its outputs.")
+    settings = serializers.DictField(help_text="JSON Schema of what it can be set up with.")
     is_enabled = serializers.BooleanField()
     config = serializers.DictField(help_text="Read by workflows as settings.<tool>.<key>; of secrets, •••.")
 

@@ -152,6 +152,7 @@ def list_tools(*, tenant: TenantRef) -> list[dict[str, Any]]:
             "is_action": spec.is_action,
             "arguments": dict(spec.arguments),
             "outputs": {name: str(kind) for name, kind in spec.outputs.items()},
+            "settings": dict(spec.settings),
             "is_enabled": spec.name not in known or known[spec.name].is_enabled,
             "config": with_masks(known[spec.name]) if spec.name in known else {},
         }

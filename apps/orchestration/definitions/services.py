@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from jsonschema import Draft202012Validator
 
 from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView, WorkflowDefinition
 from apps.orchestration.definitions.errors import InvalidWorkflowSource
@@ -138,6 +139,7 @@ def update_tool_setting(
         setting, _ = ToolSetting.objects.get_or_create(tool=tool)
         before = {"config": with_masks(setting), "is_enabled": setting.is_enabled}
         if config is not None:
+            _check_config(tool, config)
             setting.config, setting.secrets = store(config, setting, tenant.id)
         setting.is_enabled = setting.is_enabled if is_enabled is None else is_enabled
         setting.save()
@@ -145,6 +147,13 @@ def update_tool_setting(
         record_audit(tenant=tenant, action="tool.changed", target=tool, data=data)
         _forget()
         return with_masks(setting)
+
+
+def _check_config(tool: str, config: dict[str, Any]) -> None:
+    wrong = next(iter(Draft202012Validator(TOOLS[tool].settings).iter_errors(config)), None)
+    if wrong is not None:
+        place = ".".join(str(part) for part in wrong.absolute_path)
+        raise InvalidInput({"config": [f"{place}: {wrong.message}".lstrip(": ")[:300]]})
 
 
 def _forget() -> None:

@@ -42,6 +42,13 @@ def get_server(*, tenant: TenantRef, server_id: UUID) -> ServerView:
         return _with_tools(server)
 
 
+def require_tool(*, tenant: TenantRef, tool_id: UUID) -> None:
+    """Raise NotFoundError where the tenant has no such tool."""
+    with in_tenant(tenant):
+        if not McpTool.objects.filter(id=tool_id).exists():
+            raise NotFoundError("There is no such tool.")
+
+
 def list_specs(*, tenant: TenantRef) -> list[ToolSpec]:
     """Return the contracts of the tools that workflows may name."""
     with in_tenant(tenant):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orchestration.pages import runs, workflows
+from apps.orchestration.pages import runs, tools, workflows
 
 urlpatterns = [
     path("workflows/", workflows.show_workflows, name="workflows"),
@@ -11,6 +11,14 @@ urlpatterns = [
     path("workflows/w/<str:name>/", workflows.edit_workflow, name="workflow"),
     path("workflows/w/<str:name>/versions/", workflows.show_versions, name="workflow_versions"),
     path("workflows/w/<str:name>/publish/", workflows.publish, name="workflow_publish"),
+    path("tools/", tools.show_tools, name="tools"),
+    path("tools/try-now/", tools.try_now, name="callee_try_now"),
+    path("tools/t/<str:name>/", tools.show_tool, name="tool"),
+    path("tools/mcp/<uuid:server_id>/", tools.show_mcp_server, name="mcp_server"),
+    path("tools/mcp/<uuid:server_id>/refresh/", tools.refresh_mcp_server, name="mcp_server_refresh"),
+    path("tools/mcp/<uuid:server_id>/delete/", tools.delete_mcp_server, name="mcp_server_delete"),
+    path("tools/mcp-tools/<uuid:tool_id>/approve/", tools.approve_mcp_tool, name="mcp_tool_approve"),
+    path("tools/mcp-tools/<uuid:tool_id>/switch-off/", tools.switch_off_mcp_tool, name="mcp_tool_switch_off"),
     path("runs/", runs.show_runs, name="runs"),
     path("runs/<uuid:run_id>/", runs.show_run, name="run"),
     path("runs/<uuid:run_id>/cancel/", runs.undo_run, {"action": "cancel"}, name="run_cancel"),

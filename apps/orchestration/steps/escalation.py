@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apps.conversations.services import open_escalation
+from apps.orchestration.notices.services import ask_for_notice
 from apps.orchestration.steps.context import Output, StepContext, StepFailed
 
 HANDOVER = "I have passed this conversation on to a member of our team, who will take over from here."
@@ -24,6 +25,8 @@ def escalate(context: StepContext) -> Output:
         effect_key=context.effect_key,
         by_mail="email" in channels,
     )
+    if "slack" in channels:
+        ask_for_notice(tenant=context.tenant, escalation_id=escalation.id)
     return {
         "escalation_id": str(escalation.id),
         "queue": queue,

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import smtplib
 import time
 from email.utils import parseaddr
 
 from django.conf import settings
 from django.core.cache import cache
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
 
 from apps.crm import selectors as crm
+from apps.orchestration.adapters.mail_server import MailBroken, MailRefused, send_mail
 from apps.orchestration.steps.context import OutcomeUnknown, Output, StepContext, StepFailed
 from apps.orchestration.tools.setup import read_setup
-from apps.resilience.breaker import BreakerPolicy
 from apps.resilience.errors import NotFoundError
 from apps.resilience.outcomes import ResilienceError
-from apps.resilience.policies import Resilience
 from apps.tenants.contracts import TenantRef
 from apps.tenants.selectors import list_member_emails
 
 TOOL = "email_send"
 MAX_PER_HOUR, HOUR_S = 100, 3600
-# What a server refuses in so many words has not been sent; whatever else breaks may have.
-REFUSALS = (smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError)
-GUARD = Resilience(
-    "mail_server",
-    breaker=BreakerPolicy(failure_threshold=5, recovery_timeout_s=30),
-    is_failure=lambda error: not isinstance(error, REFUSALS),
-)
 
 
 def email_send(context: StepContext) -> Output:
@@ -39,18 +30,13 @@ def email_send(context: StepContext) -> Output:
     )
     _take_turn(context.tenant, int(setup.get("max_per_hour", MAX_PER_HOUR)))
     try:
-        GUARD.call(
-            lambda _timeout_s: _send(message), key=settings.EMAIL_HOST or "", owner=str(context.tenant.id)
-        )
+        send_mail(message, owner=str(context.tenant.id))
+    except MailRefused as error:
+        raise StepFailed(str(error), is_retryable=error.is_retryable) from None
     except ResilienceError as error:
         raise StepFailed(str(error)) from None
-    except REFUSALS as error:
-        code = getattr(error, "smtp_code", 550)
-        raise StepFailed(
-            f"the mail server refused the mail ({code})", is_retryable=400 <= code < 500
-        ) from None
-    except OSError as error:  # smtplib's errors are among these
-        raise OutcomeUnknown(f"the connection to the mail server broke ({type(error).__name__})") from None
+    except MailBroken as error:
+        raise OutcomeUnknown(str(error)) from None
     return {"is_sent": True, "message_id": message.extra_headers["Message-ID"]}
 
 
@@ -101,22 +87,3 @@ def _take_turn(tenant: TenantRef, max_per_hour: int) -> None:
     cache.add(key, 0, HOUR_S)
     if cache.incr(key) > max_per_hour:
         raise StepFailed(f"{max_per_hour} mails have left in this hour: raise `max_per_hour`, or wait")
-
-
-def _send(message: EmailMessage) -> None:
-    connection = get_connection()
-    try:
-        connection.open()
-    except OSError as error:
-        raise NotSent(type(error).__name__) from None
-    try:
-        connection.send_messages([message])
-    finally:
-        connection.close()
-
-
-class NotSent(ResilienceError):
-    """The mail server could not be reached: nothing was sent."""
-
-    def __init__(self, cause: str) -> None:
-        super().__init__(f"the mail server cannot be reached ({cause})")
