@@ -13,7 +13,7 @@ class RunStatus(enum.StrEnum):
     """How a run stands.
 
     `waiting` needs a human, because an effect's outcome is unknown; `sleeping` is at a wait step: until a
-    time, a signal or an approval.
+    time, a signal or an approval, or until the run of a subworkflow step ends.
     """
 
     RUNNING = "running"
@@ -40,8 +40,8 @@ class RunStatus(enum.StrEnum):
 class StepStatus(enum.StrEnum):
     """How a step stands.
 
-    `waiting` is for a time, a signal or an approval; `stuck` means that undoing it failed, `unknown` that its
-    outcome was lost.
+    `waiting` is for a time, a signal, an approval or another run; `stuck` means that undoing it failed,
+    `unknown` that its outcome was lost.
     """
 
     PENDING = "pending"
@@ -70,6 +70,7 @@ class StepView:
     condition: dict[str, Any] | None = None
     undo: dict[str, Any] | None = None
     awaited: dict[str, Any] | None = None
+    child_run_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class RunView:
     finished_at: dt.datetime | None
     due_at: dt.datetime | None
     is_cancelling: bool = False
+    parent_run_id: UUID | None = None
+    parent_step: str = ""
     steps: list[StepView] = field(default_factory=list)
     undoable: list[str] = field(default_factory=list)
 

@@ -14,7 +14,8 @@ class AgentRun(TenantModel):
     `due_at` is the moment from which any worker may claim the run: its creation, its wake-up, or the
     end of the present lease; NULL means that it is at rest. `version` is the seq of its last event.
     `lease_epoch` grows with each claim and fences the writes of whoever held the lease before;
-    `claims` counts claims since the last progress.
+    `claims` counts claims since the last progress. `depth` counts the runs that led to this one: those whose
+    step it is, or whose events started it.
     """
 
     workflow_name = models.CharField(max_length=63)
@@ -28,6 +29,9 @@ class AgentRun(TenantModel):
     error = models.TextField(blank=True)
     conversation_id = models.UUIDField(null=True)
     message_id = models.UUIDField(null=True)
+    parent_run_id = models.UUIDField(null=True)
+    parent_path = models.CharField(max_length=200, blank=True)
+    depth = models.PositiveSmallIntegerField(default=0)
     version = models.PositiveIntegerField(default=0)
     lease_epoch = models.PositiveIntegerField(default=0)
     lease_owner = models.CharField(max_length=80, blank=True)
@@ -49,6 +53,9 @@ class AgentRun(TenantModel):
                 fields=["conversation_id"],
                 condition=Q(conversation_id__isnull=False),
                 name="run_conversation",
+            ),
+            models.Index(
+                fields=["parent_run_id"], condition=Q(parent_run_id__isnull=False), name="run_children"
             ),
         ]
         constraints = [

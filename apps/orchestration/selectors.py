@@ -13,6 +13,7 @@ from apps.orchestration.contracts import RunEventView, RunStatus, RunView, StepS
 from apps.orchestration.definitions.contracts import StepDefinition, WorkflowDefinition
 from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.engine.decisions import list_undoable
+from apps.orchestration.engine.family import child_of
 from apps.orchestration.engine.journal import plain, read_facts
 from apps.orchestration.engine.receipts import shown_status
 from apps.orchestration.engine.state import RunState, StepState, fold
@@ -104,6 +105,8 @@ def summarise(run: AgentRun) -> RunView:
         created_at=run.created_at,
         finished_at=run.finished_at,
         due_at=run.due_at,
+        parent_run_id=run.parent_run_id,
+        parent_step=run.parent_path,
         is_cancelling=run.cancel_requested_at is not None and run.finished_at is None,
     )
 
@@ -126,6 +129,7 @@ def _step_view(step: StepDefinition, state: RunState) -> StepView:
         condition=dict(known.condition) if known.condition else None,
         undo=_undo(known),
         awaited=_awaited(known),
+        child_run_id=UUID(child) if (child := child_of(known)) else None,
     )
 
 

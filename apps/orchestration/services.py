@@ -117,8 +117,13 @@ def create_run(
     conversation_id: UUID | None = None,
     message_id: UUID | None = None,
     claim_inline: bool = False,
+    parent: AgentRun | None = None,
+    parent_path: str = "",
 ) -> AgentRun:
-    """Insert a run with its first fact, in the caller's transaction of its tenant."""
+    """Insert a run with its first fact, in the caller's transaction of its tenant.
+
+    With `parent` it is the run of one of that run's steps, `parent_path`.
+    """
     given = plain(input)
     run = AgentRun(
         id=run_id or uuid7(),
@@ -129,6 +134,9 @@ def create_run(
         input=given,
         conversation_id=conversation_id,
         message_id=message_id,
+        parent_run_id=parent and parent.id,
+        parent_path=parent_path,
+        depth=parent.depth + 1 if parent else 0,
         version=1,
     )
     if claim_inline:
@@ -217,6 +225,7 @@ def compensate_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: 
         run = lock_run(run_id)
         if run.status != RunStatus.COMPLETED:
             raise ConflictError(f"Only a completed run can be undone; this run is {run.status}.")
+        _require_free(run)
         definition = get_definition(tenant=tenant, digest=run.workflow_hash)
         if not list_undoable(fold(read_facts(run)), definition):
             raise ConflictError("Nothing can be undone: no step that was done declares a compensation.")
@@ -234,6 +243,8 @@ def retry_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
                 f"Only a failed run or a failed compensation can be retried; this run is {run.status}."
             )
         is_undoing = run.status == RunStatus.COMPENSATION_FAILED
+        if run.parent_run_id is not None and not is_undoing:
+            raise ConflictError("This run is a step of another, which has gone on: retry that one.")
         changes = {} if is_undoing else {"output": None}
         append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None, **changes)
         return steered(tenant, run, "retry", actor)
@@ -281,6 +292,13 @@ def resolve_step(
             {"step": step_id, "outcome": outcome, "output": output or {}, "by": actor},
         )
         return steered(tenant, run, "resolve", actor, step=step_id, outcome=outcome)
+
+
+def _require_free(run: AgentRun) -> None:
+    """Refuse to undo a step's run under the feet of the run above. Raises ConflictError."""
+    above = AgentRun.objects.filter(id=run.parent_run_id).values_list("status", flat=True).first()
+    if above is not None and not RunStatus(above).is_end:
+        raise ConflictError("This run is a step of another that is under way: cancel that one.")
 
 
 def _compensated(run: AgentRun, step: str, action: str) -> events.StepCompensated:

@@ -33,8 +33,8 @@ class UndoSerializer(serializers.Serializer[Any]):
 
 
 class AwaitedSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField([(name, name) for name in ("for", "signal", "approval")])
-    what = serializers.CharField(help_text="The time, the signal's name, or what is to be approved.")
+    kind = serializers.ChoiceField([(name, name) for name in ("for", "signal", "approval", "run")])
+    what = serializers.CharField(help_text="The time, the signal's name, what is to be approved, or a run.")
     until = serializers.DateTimeField(allow_null=True, help_text="When the step goes on without it.")
 
 
@@ -50,6 +50,7 @@ class StepSerializer(serializers.Serializer[Any]):
     condition = serializers.DictField(allow_null=True, help_text="Its text, what it read, its result.")
     undo = UndoSerializer(allow_null=True)
     awaited = AwaitedSerializer(allow_null=True)
+    child_run_id = serializers.UUIDField(allow_null=True, help_text="The run of a subworkflow step.")
 
 
 class RunSummarySerializer(serializers.Serializer[Any]):
@@ -67,6 +68,8 @@ class RunSummarySerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
     due_at = serializers.DateTimeField(allow_null=True, help_text="When it goes on at the latest.")
     is_cancelling = serializers.BooleanField()
+    parent_run_id = serializers.UUIDField(allow_null=True, help_text="The run that this is a step of.")
+    parent_step = serializers.CharField(allow_blank=True)
 
 
 class RunSerializer(RunSummarySerializer):

@@ -154,7 +154,7 @@ class ValidateView(APIView):
     )
     def post(self, request: TenantRequest) -> Response:
         """Tell every problem of a YAML with its line, column and what to write instead."""
-        problems = services.validate_workflow(source=source_of(request))
+        problems = services.validate_workflow(tenant=request.tenant, source=source_of(request))
         return Response(ValidationSerializer({"is_valid": not problems, "problems": problems}).data)
 
 

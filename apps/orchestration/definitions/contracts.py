@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+UNDO_CHILD = "undo_subworkflow"  # how a subworkflow step is undone: its own run is, in its own order
 HOOK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -30,6 +31,7 @@ class StepType(enum.StrEnum):
     LLM = "llm"
     ESCALATION = "escalation"
     WAIT = "wait"
+    SUBWORKFLOW = "subworkflow"
 
 
 class Effect(enum.StrEnum):
@@ -86,6 +88,8 @@ class StepDefinition:
     fallback: str = ""
     timeout_s: float | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    workflow: str = ""
+    timeout: str = ""
 
 
 def hook_name(address: str) -> str:
@@ -143,6 +147,11 @@ class WorkflowDefinition:
             if step.id == step_id:
                 return step
         raise KeyError(step_id)
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        """Name the workflows that steps run."""
+        return tuple(step.workflow for step in self.steps if step.type is StepType.SUBWORKFLOW)
 
     @property
     def signals(self) -> tuple[str, ...]:

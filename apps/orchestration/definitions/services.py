@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView
 from apps.orchestration.definitions.errors import InvalidWorkflowSource
+from apps.orchestration.definitions.family import find_problems_among
 from apps.orchestration.definitions.language.compiler import (
     InvalidWorkflow,
     compile_workflow,
@@ -32,9 +33,10 @@ from apps.tenants.services import record_audit
 LIBRARY = Path(__file__).with_name("library")
 
 
-def validate_workflow(*, source: str) -> list[Problem]:
-    """Check a source; an empty list means that it can be published."""
-    return find_problems(source)
+def validate_workflow(*, source: str, tenant: TenantRef | None = None) -> list[Problem]:
+    """Check a source; an empty list means that it can be published, by the tenant if one is given."""
+    problems = find_problems(source)
+    return problems or (find_problems_among(tenant=tenant, source=source) if tenant else [])
 
 
 def save_draft(*, tenant: TenantRef, source: str, name: str | None = None) -> VersionView:
@@ -76,7 +78,7 @@ def publish_workflow(*, tenant: TenantRef, name: str, number: int | None = None)
             raise NotFoundError(f"The workflow {name!r} has no such version: {what}.")
         if version.state != VersionState.PUBLISHED:
             data = {"before": _published_number(workflow), "after": version.number}
-            _publish(workflow, version)
+            _publish(tenant, workflow, version)
             record_audit(tenant=tenant, action="workflow.published", target=name, data=data)
             _forget()
         return version_view(version)
@@ -172,11 +174,10 @@ def _next_number(workflow: Workflow) -> int:
     return (newest or 0) + 1
 
 
-def _publish(workflow: Workflow, version: WorkflowVersion) -> None:
-    try:
-        definition = compile_workflow(version.source)
-    except InvalidWorkflow as error:
-        raise InvalidWorkflowSource(error.problems) from None
+def _publish(tenant: TenantRef, workflow: Workflow, version: WorkflowVersion) -> None:
+    if problems := validate_workflow(tenant=tenant, source=version.source):
+        raise InvalidWorkflowSource(problems)
+    definition = compile_workflow(version.source)
     workflow.versions.filter(state=VersionState.PUBLISHED).update(state=VersionState.RETIRED)
     version.state = VersionState.PUBLISHED.value
     version.label, version.compiled = definition.version, definition_to_json(definition)

@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.orchestration.contracts import RunStatus, StepStatus
 from apps.orchestration.definitions.contracts import (
+    UNDO_CHILD,
     CompensationDefinition,
     Effect,
     StepDefinition,
@@ -20,6 +21,7 @@ from apps.orchestration.definitions.language.expressions import (
     inputs_of,
     render,
 )
+from apps.orchestration.engine.family import BeginChild, UndoChild, list_open, undo_child
 from apps.orchestration.engine.state import Fact, Kind, RunState, StepState
 from apps.orchestration.tools.specs import TOOLS
 
@@ -123,7 +125,19 @@ class Rest:
     """Nothing is to be done until somebody asks for something."""
 
 
-Command = Record | Execute | BeginWait | Await | LookUp | RunFallback | UndoStep | Finish | Rest
+Command = (
+    Record
+    | Execute
+    | BeginWait
+    | BeginChild
+    | Await
+    | LookUp
+    | RunFallback
+    | UndoStep
+    | UndoChild
+    | Finish
+    | Rest
+)
 
 
 def decide(state: RunState, definition: WorkflowDefinition, settings: Settings | None = None) -> Command:
@@ -201,6 +215,8 @@ def _begin(
         return Record(_final_failure(step.id, known.attempt + 1, str(error)))
     if step.type is StepType.WAIT:
         return BeginWait(step, known.attempt + 1, arguments, condition)
+    if step.type is StepType.SUBWORKFLOW:
+        return BeginChild(step, known.attempt + 1, arguments, condition, known.retry_in_s)
     return Execute(
         step, known.attempt + 1, arguments, variables, condition=condition, delay_s=known.retry_in_s
     )
@@ -243,7 +259,8 @@ def _settle(
 
 def list_undoable(state: RunState, definition: WorkflowDefinition) -> list[CompensationDefinition]:
     """Return what is left to undo, in the order in which it has to be: what was done last comes first."""
-    declared = [definition.compensation.get(step_id) for step_id in reversed(state.done)]
+    done = [definition.compensation.get(step_id) for step_id in reversed(state.done)]
+    declared = [*list_open(state, definition), *done]
     return [c for c in declared if c and state.step(c.step).status is not StepStatus.UNDONE]
 
 
@@ -266,6 +283,8 @@ def _undo(
     definition: WorkflowDefinition,
     settings: Settings,
 ) -> Command:
+    if compensation.action == UNDO_CHILD:
+        return undo_child(compensation.step, state)
     known = state.step(compensation.step)
     undone = known.output or {}
     if known.undo.is_intended:

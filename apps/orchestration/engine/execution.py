@@ -16,6 +16,8 @@ from apps.orchestration import events, metrics
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import Effect, StepType, WorkflowDefinition
 from apps.orchestration.engine import decisions as d
+from apps.orchestration.engine.children import begin_child, end_child, undo_child
+from apps.orchestration.engine.family import BeginChild, UndoChild
 from apps.orchestration.engine.finish import finish
 from apps.orchestration.engine.journal import CancelArrived, Journal, LeaseLost
 from apps.orchestration.engine.state import Kind
@@ -102,7 +104,7 @@ class Execution:
                 journal.note(fact.kind, dict(fact.data))
             case d.Execute():
                 self._execute(command)
-            case d.BeginWait() | d.Await():
+            case d.BeginWait() | d.Await() | BeginChild() | UndoChild():
                 self._wait(command)
             case d.LookUp():
                 self._look_up(command)
@@ -113,11 +115,17 @@ class Execution:
             case d.Finish(status):
                 self.reply = finish(journal, self.definition, status)
 
-    def _wait(self, command: d.BeginWait | d.Await) -> None:
-        if isinstance(command, d.BeginWait):
-            begin_wait(self.journal, command)
-        else:
-            self.is_asleep = end_wait(self.journal, command)
+    def _wait(self, command: d.BeginWait | d.Await | BeginChild | UndoChild) -> None:
+        match command:
+            case d.BeginWait():
+                begin_wait(self.journal, command)
+            case BeginChild():
+                begin_child(self.journal, command)
+            case UndoChild():
+                self.is_asleep = undo_child(self.journal, command)
+            case d.Await():
+                end = end_child if command.awaited.get("kind") == "run" else end_wait
+                self.is_asleep = end(self.journal, command)
 
     def _context(self, path: str, step_id: str, arguments: Mapping[str, Any], **more: Any) -> StepContext:
         journal = self.journal

@@ -12,6 +12,7 @@ from apps.conversations.services import post_reply
 from apps.orchestration import events, metrics
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import WorkflowDefinition
+from apps.orchestration.engine.children import waking_parent
 from apps.orchestration.engine.journal import Journal
 from apps.orchestration.engine.receipts import Receipt, make_receipt
 from apps.orchestration.engine.state import Kind
@@ -29,7 +30,10 @@ def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) 
     latency_ms = max(0, round((timezone.now() - run.created_at).total_seconds() * 1000))
     is_well = status is RunStatus.COMPLETED
     reply = None
-    with journal.commit(begins_something=is_well, is_finished=True, lease_owner="") as fields:
+    with (
+        waking_parent(journal),
+        journal.commit(begins_something=is_well, is_finished=True, lease_owner="") as fields,
+    ):
         journal.note(Kind.RUN_ENDED, {"status": status.value})
         receipt = make_receipt(journal.state, definition, run, latency_ms)
         if not journal.state.is_undone_on_request:
@@ -68,7 +72,7 @@ def _record_usage(journal: Journal, receipt: Receipt) -> None:
     record_usages(
         tenant=journal.tenant,
         quantities={
-            "run": 1,
+            "run": 1 if run.parent_run_id is None else 0,  # the run above is what is paid for
             "prompt_token": receipt.prompt_tokens,
             "completion_token": receipt.completion_tokens,
         },
@@ -76,7 +80,7 @@ def _record_usage(journal: Journal, receipt: Receipt) -> None:
         run_id=run.id,
         conversation_id=run.conversation_id,
         data={"workflow": run.workflow_name, "model": receipt.data["model"]},
-        settles=run.id if run.message_id is None else None,
+        settles=run.id if run.message_id is None and run.parent_run_id is None else None,
     )
 
 

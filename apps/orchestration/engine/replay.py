@@ -16,6 +16,8 @@ OUTCOMES = {
     d.Await: {Kind.STEP_COMPLETED, Kind.STEP_FAILED},
     d.LookUp: {Kind.STEP_RESOLVED, Kind.STEP_UNKNOWN},
     d.RunFallback: {Kind.FALLBACK_COMPLETED, Kind.FALLBACK_FAILED},
+    d.BeginChild: {Kind.STEP_WAITING, Kind.STEP_FAILED},
+    d.UndoChild: {Kind.UNDO_INTENDED, Kind.STEP_UNDONE, Kind.UNDO_FAILED},
     d.UndoStep: {Kind.UNDO_INTENDED, Kind.STEP_UNDONE, Kind.UNDO_FAILED},
 }
 
@@ -76,6 +78,10 @@ def _step_of(command: d.Command) -> str:
     match command:
         case d.Record(fact):
             return _step(fact)
+        case d.BeginChild(step):
+            return step.id
+        case d.UndoChild(step_id):
+            return step_id
         case d.UndoStep(compensation):
             return compensation.step
         case d.Execute(step) | d.BeginWait(step) | d.Await(step) | d.LookUp(step) | d.RunFallback(step):

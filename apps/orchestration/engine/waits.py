@@ -23,7 +23,7 @@ def begin_wait(journal: Journal, command: d.BeginWait) -> None:
     base = {"step": command.step.id, "attempt": command.attempt, "condition": command.condition}
     try:
         length = asked.get("for") or asked.get("timeout")
-        until = None if length is None else _moment_after(journal, duration_s(str(length)))
+        until = None if length is None else moment_after(journal, duration_s(str(length)))
     except ValueError as error:
         journal.note(Kind.STEP_FAILED, {**base, "error": str(error), "is_final": True})
         return
@@ -42,7 +42,7 @@ def end_wait(journal: Journal, command: d.Await) -> bool:
     until = dt.datetime.fromisoformat(awaited["until"]) if awaited["until"] else None
     with journal.commit(begins_something=True) as fields:
         signal = _oldest_signal(journal, mailbox_of(command.step.id, awaited))
-        left_s = None if until is None else (until - _now()).total_seconds()
+        left_s = None if until is None else (until - database_now()).total_seconds()
         if signal is None and (left_s is None or left_s > 0):
             fields |= {"due_in_s": left_s or 0.0, "rests": left_s is None, "lease_owner": ""}
             return True
@@ -81,12 +81,14 @@ def _oldest_signal(journal: Journal, name: str) -> RunSignal | None:
     return RunSignal.objects.filter(run_id=journal.run.id, name=name, taken_at=None).order_by("id").first()
 
 
-def _moment_after(journal: Journal, seconds: float) -> str:
+def moment_after(journal: Journal, seconds: float) -> str:
+    """Tell when so many seconds will have passed."""
     with in_tenant(journal.tenant):
-        return (_now() + dt.timedelta(seconds=seconds)).isoformat()
+        return (database_now() + dt.timedelta(seconds=seconds)).isoformat()
 
 
-def _now() -> dt.datetime:
+def database_now() -> dt.datetime:
+    """Ask the clock that alone counts, in the caller's transaction."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement_timestamp()")
         found: dt.datetime = cursor.fetchone()[0]

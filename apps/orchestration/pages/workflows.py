@@ -66,7 +66,7 @@ def check_source(request: MemberRequest) -> HttpResponse:
     if not form.is_valid():
         raise InvalidInput({"source": [str(error) for error in form.errors.get("source", ["Too long."])]})
     source = form.cleaned_data["source"]
-    problems = services.validate_workflow(source=source)
+    problems = services.validate_workflow(tenant=request.tenant, source=source)
     context = {"problems": problems, "graph": _graph_of(source)}
     return render(request, "orchestration/_check.html", context)
 
@@ -122,7 +122,7 @@ def _edit(request: MemberRequest, name: str | None, source: str, base: str) -> H
     context: dict[str, Any] = {
         "form": form,
         "name": name,
-        "problems": problems or services.validate_workflow(source=shown),
+        "problems": problems or services.validate_workflow(tenant=request.tenant, source=shown),
         "graph": _graph_of(shown),
         "workflow": selectors.get_workflow(tenant=request.tenant, name=name) if name else None,
     }
@@ -145,7 +145,7 @@ def _save(tenant: TenantRef, name: str | None, given: dict[str, str]) -> Version
 
 
 def _saved(request: MemberRequest, version: VersionView) -> HttpResponse:
-    problems = services.validate_workflow(source=version.source)
+    problems = services.validate_workflow(tenant=request.tenant, source=version.source)
     rest = f" It has {len(problems)} problems and cannot be published yet." if problems else ""
     notify(request, f"The draft is saved as version {version.number}.{rest}")
     return redirect("workflow", version.workflow)

@@ -196,5 +196,14 @@ _STEPS = [
             "payload": t.ANY_MAP,
         },
     ),
+    ToolSpec(
+        name="subworkflow",
+        summary="Run another published workflow as a run of its own, and wait for its end.",
+        effect=Effect.TRANSACTIONAL,
+        arguments={"type": "object", "properties": {}},
+        outputs={
+            "run_id": t.STRING, "status": t.STRING, "text": t.STRING, "outputs": t.ANY_MAP, "knows": t.BOOL,
+        },
+    ),
 ]  # fmt: skip
 STEP_TYPES: Mapping[str, ToolSpec] = {spec.name: spec for spec in _STEPS}

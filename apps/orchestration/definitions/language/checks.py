@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from apps.orchestration.definitions.contracts import Problem, hook_name
 from apps.orchestration.definitions.durations import DURATION, duration_s
 from apps.orchestration.definitions.language import types as t
+from apps.orchestration.definitions.language.children import check_subworkflow
 from apps.orchestration.definitions.language.expressions import Hole, compile_expression, parse_text
 from apps.orchestration.definitions.language.schema import schema_problems
 from apps.orchestration.definitions.language.source import Path, Source
@@ -96,7 +97,7 @@ def _check_steps(source: Source) -> Iterator[Problem]:
         seen.add(step["id"])
         if "condition" in step:
             yield from _check_condition(source, (*path, "condition"), step["condition"], variables)
-        spec = _spec(step)
+        spec = _spec(source, step)
         yield from _check_step_fields(source, path, step)
         if spec is None:
             continue
@@ -104,7 +105,9 @@ def _check_steps(source: Source) -> Iterator[Problem]:
         variables = _after(variables, step, spec)
 
 
-def _spec(step: Mapping[str, Any]) -> ToolSpec | None:
+def _spec(source: Source, step: Mapping[str, Any]) -> ToolSpec | None:
+    if step.get("workflow") in source.children:
+        return source.children[step["workflow"]]
     return TOOLS.get(step.get("tool", "")) if step["type"] == "tool" else STEP_TYPES[step["type"]]
 
 
@@ -120,6 +123,7 @@ def _check_step_fields(source: Source, path: Path, step: Mapping[str, Any]) -> I
         )
     if step["type"] == "wait":
         yield from _check_wait(source, path, step.get("config", {}))
+    yield from check_subworkflow(source, path, step)
     if "model" in step and step["type"] != "llm":
         yield source.problem(
             (*path, "model"), f"a {step['type']} step has no model", "remove it", at_key=True

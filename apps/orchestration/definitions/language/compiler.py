@@ -8,7 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from apps.orchestration.definitions.contracts import (
+    UNDO_CHILD,
     CompensationDefinition,
+    Effect,
     InputDefinition,
     Problem,
     RetryRule,
@@ -23,6 +25,7 @@ from apps.orchestration.definitions.language.source import Source, SourceError, 
 from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
 
 DEFAULT_RETRY = RetryRule(max_attempts=3)
+ONCE = RetryRule(max_attempts=1)
 
 
 class InvalidWorkflow(Exception):
@@ -107,11 +110,18 @@ def _step(step: Mapping[str, Any], retry: RetryRule, fallback: str) -> StepDefin
         model=step.get("model", ""),
         condition=step.get("condition", ""),
         config=step.get("config", {}),
-        retry=_retry(step.get("retry", {}), retry),
+        retry=_retry(step.get("retry", {}), _default_retry(step, retry)),
         fallback=step.get("fallback", fallback),
         timeout_s=step.get("timeout_s"),
         outputs={name: kind.zero() for name, kind in spec.outputs.items()},
+        workflow=step.get("workflow", ""),
+        timeout=step.get("timeout", ""),
     )
+
+
+def _default_retry(step: Mapping[str, Any], retry: RetryRule) -> RetryRule:
+    """Return the workflow's rule; what retried its own steps already is only run anew where that is asked."""
+    return ONCE if step["type"] == StepType.SUBWORKFLOW and "retry" not in step else retry
 
 
 def _input(name: str, spec: Mapping[str, Any]) -> InputDefinition:
@@ -123,9 +133,12 @@ def _input(name: str, spec: Mapping[str, Any]) -> InputDefinition:
 def _compensation(data: Mapping[str, Any]) -> dict[str, CompensationDefinition]:
     listed = [(entry["step"], entry) for entry in data.get("compensation", [])]
     own = [(step["id"], step["compensation"]) for step in data["steps"] if "compensation" in step]
-    return {
+    declared = {
         step: CompensationDefinition(
             step, entry["action"], TOOLS[entry["action"]].effect, entry.get("config", {})
         )
         for step, entry in listed + own
     }
+    children = [step["id"] for step in data["steps"] if step["type"] == StepType.SUBWORKFLOW]
+    by_default = {step: CompensationDefinition(step, UNDO_CHILD, Effect.TRANSACTIONAL) for step in children}
+    return by_default | declared

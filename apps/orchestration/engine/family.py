@@ -1,0 +1,74 @@
+"""What a run does about the runs of its subworkflow steps: commands, and the choice of what is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.orchestration.contracts import RunStatus, StepStatus
+from apps.orchestration.definitions.contracts import (
+    UNDO_CHILD,
+    CompensationDefinition,
+    Effect,
+    StepDefinition,
+    StepType,
+    WorkflowDefinition,
+)
+from apps.orchestration.engine.state import RunState, StepState
+
+# A child that has ended so has left nothing behind.
+CLEAN_ENDS = frozenset({RunStatus.FAILED, RunStatus.COMPENSATED, RunStatus.CANCELLED})
+
+
+@dataclass(frozen=True)
+class BeginChild:
+    """Begin a step's own run, and wait for its end."""
+
+    step: StepDefinition
+    attempt: int
+    arguments: Mapping[str, Any]
+    condition: Mapping[str, Any] | None = None
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class UndoChild:
+    """See to it that a step's own run leaves nothing behind; `retries` tells how often a person asked."""
+
+    step: str
+    attempt: int
+    child_id: str
+    is_asked: bool
+    retries: int
+
+
+def child_of(step: StepState) -> str:
+    """Return the id of the run that a step has begun last, or nothing."""
+    awaited = step.awaited or {}
+    return str(awaited["what"]) if awaited.get("kind") == "run" else ""
+
+
+def list_open(state: RunState, definition: WorkflowDefinition) -> list[CompensationDefinition]:
+    """Return the undoing of children of steps that are not done, which may have left something behind."""
+    return [
+        CompensationDefinition(step.id, UNDO_CHILD, Effect.TRANSACTIONAL)
+        for step in reversed(definition.steps)
+        if step.type is StepType.SUBWORKFLOW
+        and step.id not in state.done
+        and _may_have_left_something(state.step(step.id))
+    ]
+
+
+def undo_child(step_id: str, state: RunState) -> UndoChild:
+    """Decide what is asked of the run of a step that is undone."""
+    known = state.step(step_id)
+    is_asked = known.undo.is_intended
+    attempt = known.undo.attempt if is_asked else known.undo.attempt + 1
+    return UndoChild(step_id, attempt, child_of(known), is_asked, state.retries)
+
+
+def _may_have_left_something(step: StepState) -> bool:
+    if not child_of(step) or step.status in (StepStatus.PENDING, StepStatus.UNDONE):
+        return False
+    return not (step.status is StepStatus.FAILED and (step.awaited or {}).get("ended") in CLEAN_ENDS)
