@@ -30,6 +30,7 @@ from tests.orchestration.engine import (
     calls,
     dying_at,
     expire,
+    go_on,
     paths,
     show,
     start,
@@ -53,16 +54,6 @@ PAID = """
 
 def child(more=""):
     return CHILD.format(more=more)
-
-
-def go_on(tenant, *run_ids, rounds=8):
-    """Execute whatever of these runs is due, as workers would, until none is."""
-    for _ in range(rounds):
-        with in_tenant(tenant):
-            due = [run.id for run in AgentRun.objects.filter(due_at__isnull=False)]
-        if not [services.execute_run(tenant=tenant, run_id=run_id) for run_id in due].count(True):
-            return
-    raise AssertionError("the runs do not come to rest")
 
 
 def part(tenant, run_id):

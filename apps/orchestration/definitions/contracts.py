@@ -129,6 +129,16 @@ class InputDefinition:
 
 
 @dataclass(frozen=True)
+class OutputDefinition:
+    """One typed value that a completed run gives; `value` may hold `${CEL}` in its texts."""
+
+    name: str
+    type: str
+    value: Any
+    description: str = ""
+
+
+@dataclass(frozen=True)
 class WorkflowDefinition:
     """A compiled workflow; immutable, known by the hash of its source."""
 
@@ -140,6 +150,7 @@ class WorkflowDefinition:
     inputs: tuple[InputDefinition, ...]
     steps: tuple[StepDefinition, ...]
     compensation: Mapping[str, CompensationDefinition]
+    outputs: tuple[OutputDefinition, ...] = ()
 
     def step(self, step_id: str) -> StepDefinition:
         """Find a step; raises KeyError."""

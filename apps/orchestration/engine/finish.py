@@ -14,6 +14,7 @@ from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import WorkflowDefinition
 from apps.orchestration.engine.children import waking_parent
 from apps.orchestration.engine.journal import Journal
+from apps.orchestration.engine.outputs import compute_outputs
 from apps.orchestration.engine.receipts import Receipt, make_receipt
 from apps.orchestration.engine.state import Kind
 
@@ -34,10 +35,12 @@ def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) 
         waking_parent(journal),
         journal.commit(begins_something=is_well, is_finished=True, lease_owner="") as fields,
     ):
-        journal.note(Kind.RUN_ENDED, {"status": status.value})
+        given = compute_outputs(journal.state, definition) if is_well else {}
+        journal.note(Kind.RUN_ENDED, {"status": status.value, **given})
         receipt = make_receipt(journal.state, definition, run, latency_ms)
         if not journal.state.is_undone_on_request:
-            fields["output"], reply = _reply(journal, status, receipt)
+            output, reply = _reply(journal, status, receipt)
+            fields["output"] = {**output, **given}
             _record_usage(journal, receipt)
         journal.events.append(_event(journal, status, receipt, journal.state.error))
     metrics.agent_runs_total.labels(str(journal.tenant.id), run.workflow_name, status.value).inc()

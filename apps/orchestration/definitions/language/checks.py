@@ -42,22 +42,14 @@ def check_meaning(source: Source) -> list[Problem]:
         *_check_steps(source),
         *_check_compensation(source),
         *_check_error_handling(source),
+        *_check_outputs(source),
     ]
 
 
 def _check_inputs(source: Source) -> Iterator[Problem]:
-    checks: dict[str, Any] = {
-        "string": str,
-        "int": int,
-        "double": (int, float),
-        "bool": bool,
-        "list": list,
-        "map": dict,
-    }
     for name, spec in source.data.get("inputs", {}).items():
         default = spec.get("default")
-        wrong_bool = isinstance(default, bool) and spec["type"] != "bool"
-        if default is not None and (wrong_bool or not isinstance(default, checks[spec["type"]])):
+        if default is not None and not t.fits(default, spec["type"]):
             yield source.problem(
                 ("inputs", name, "default"), f"the default is not a {spec['type']}", f"write a {spec['type']}"
             )
@@ -222,6 +214,29 @@ def _check_text(
                 raise ExpressionError(f"this is a {found}, not a {expected}", "convert it", 0)
         except ExpressionError as error:
             yield source.problem(path, error.message, error.fix, offset=part.offset + error.offset)
+
+
+def _check_outputs(source: Source) -> Iterator[Problem]:
+    """Check what a run gives against all of its steps; settings may be secret and are never given."""
+    if "outputs" not in source.data:
+        return
+    variables = initial_variables(source.data)
+    del variables["settings"]
+    for step in source.data["steps"]:
+        spec = _spec(source, step)
+        variables = _after(variables, step, spec) if spec else variables
+    for name, spec in source.data["outputs"].items():
+        path: Path = ("outputs", name, "value")
+        kind, value = spec["type"], spec["value"]
+        is_hole = isinstance(value, str) and value.startswith("${") and value.endswith("}")
+        if not (is_hole and value.count("${") == 1) and not t.fits(value, kind):
+            yield source.problem(
+                path, f"this is not a {kind}", f'write a {kind}, or one "${{…}}" that is one'
+            )
+            continue
+        for inner, text in _texts(value, path):
+            wanted = {kind, "int"} if kind == "double" else {kind}
+            yield from _check_text(source, inner, text, wanted if inner == path else set(), variables)
 
 
 def _check_compensation(source: Source) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.orchestration.definitions.contracts import Problem, WorkflowDefinition
 from apps.orchestration.definitions.durations import duration_s
+from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.source import Path, Source
 from apps.orchestration.definitions.language.typecheck import suggestion
 from apps.orchestration.tools.specs import STEP_TYPES, ToolSpec
@@ -34,7 +35,7 @@ def contract_of(child: WorkflowDefinition) -> ToolSpec:
             "required": [known.name for known in child.inputs if known.is_required],
             "additionalProperties": False,
         },
-        outputs=own.outputs,
+        outputs={**own.outputs, "outputs": t.record(**{o.name: t.named(o.type) for o in child.outputs})},
     )
 
 

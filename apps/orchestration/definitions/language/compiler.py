@@ -12,6 +12,7 @@ from apps.orchestration.definitions.contracts import (
     CompensationDefinition,
     Effect,
     InputDefinition,
+    OutputDefinition,
     Problem,
     RetryRule,
     StepDefinition,
@@ -77,6 +78,7 @@ def _build(source: Source, digest: str) -> WorkflowDefinition:
         inputs=tuple(_input(name, spec) for name, spec in data.get("inputs", {}).items()),
         steps=steps,
         compensation=_compensation(data),
+        outputs=tuple(OutputDefinition(name, **spec) for name, spec in data.get("outputs", {}).items()),
     )
 
 

@@ -9,6 +9,7 @@ from apps.orchestration.definitions.contracts import (
     CompensationDefinition,
     Effect,
     InputDefinition,
+    OutputDefinition,
     RetryRule,
     StepDefinition,
     StepType,
@@ -35,6 +36,7 @@ def definition_from_json(data: dict[str, Any]) -> WorkflowDefinition:
             "inputs": tuple(InputDefinition(**spec) for spec in data["inputs"]),
             "steps": tuple(_step(step) for step in data["steps"]),
             "compensation": compensation,
+            "outputs": tuple(OutputDefinition(**spec) for spec in data.get("outputs", ())),
         }
     )
 
