@@ -24,6 +24,7 @@ from apps.gateway.signing import rotate_signing_key as rotate_key
 from apps.ingestion import services as ingestion
 from apps.ingestion.questions import group_questions
 from apps.orchestration import services as orchestration
+from apps.orchestration import triggers
 from apps.orchestration.hooks import services as hooks
 from apps.routing import services as routing
 from apps.tenants import notices
@@ -53,6 +54,12 @@ log = structlog.get_logger(__name__)
 def execute_run(tenant_id: str, run_id: str) -> None:
     """Execute a run that is due; the message is only a hint, a lost one costs a second."""
     orchestration.execute_run(tenant=get_tenant(tenant_id=UUID(tenant_id)), run_id=UUID(run_id))
+
+
+@shared_task(name="workers.tasks.start_scheduled_runs")
+def start_scheduled_runs() -> None:
+    """Start the runs of every tenant whose scheduled moment has come."""
+    triggers.start_due_schedules()
 
 
 @shared_task(name="workers.tasks.process_document")

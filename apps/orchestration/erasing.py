@@ -15,6 +15,7 @@ RULES = {
     "orchestration.AgentRun": "erased",
     "orchestration.RunEvent": "erased",
     "orchestration.RunSignal": "erased",
+    "orchestration.ScheduledTrigger": "kept: the company's own",
 }
 
 

@@ -85,6 +85,25 @@ class RunSignal(TenantModel):
         indexes = [models.Index(fields=["run_id", "name", "id"], name="signal_of_run")]
 
 
+class ScheduledTrigger(TenantModel):
+    """A schedule of a published workflow, and the moment at which it starts a run next.
+
+    `error` says why the last moment's run was refused.
+    """
+
+    workflow_name = models.CharField(max_length=63)
+    schedule = models.CharField(max_length=200)
+    next_at = models.DateTimeField()
+    last_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "workflow_name", "schedule"], name="one_schedule")
+        ]
+        indexes = [models.Index(fields=["next_at"], name="schedule_due")]
+
+
 class RunEvent(models.Model):
     """One fact of a run's history; never changed, its state is the fold of all of them."""
 

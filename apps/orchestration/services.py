@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 from apps.billing.contracts import UsageKind
 from apps.billing.services import hold_quota
 from apps.conversations.contracts import MessageView
+from apps.events.causes import at_depth
 from apps.events.services import publish
 from apps.orchestration import events, selectors
 from apps.orchestration.adapters.fan_out import FanOut
@@ -81,6 +82,7 @@ def start_run(
     conversation_id: UUID | None = None,
     message_id: UUID | None = None,
     claim_inline: bool = False,
+    depth: int = 0,
 ) -> RunView:
     """Create a run of the published version, in the caller's transaction if there is one.
 
@@ -102,6 +104,7 @@ def start_run(
             conversation_id=conversation_id,
             message_id=message_id,
             claim_inline=claim_inline,
+            depth=depth,
         )
         if message_id is None:
             hold_quota(tenant=tenant, kind=UsageKind.RUN, source_id=run.id)
@@ -119,10 +122,11 @@ def create_run(
     claim_inline: bool = False,
     parent: AgentRun | None = None,
     parent_path: str = "",
+    depth: int = 0,
 ) -> AgentRun:
     """Insert a run with its first fact, in the caller's transaction of its tenant.
 
-    With `parent` it is the run of one of that run's steps, `parent_path`.
+    With `parent` it is the run of one of that run's steps, `parent_path`; else `depth` runs led to it.
     """
     given = plain(input)
     run = AgentRun(
@@ -136,7 +140,7 @@ def create_run(
         message_id=message_id,
         parent_run_id=parent and parent.id,
         parent_path=parent_path,
-        depth=parent.depth + 1 if parent else 0,
+        depth=parent.depth + 1 if parent else depth,
         version=1,
     )
     if claim_inline:
@@ -340,7 +344,7 @@ def _executed(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Ex
     journal = Journal(tenant, claim.run, claim.lease, claim.state)
     journal.is_cancel_requested = claim.run.cancel_requested_at is not None
     definition = get_definition(tenant=tenant, digest=claim.run.workflow_hash)
-    with leases.KEEPER.keep(claim.lease):
+    with leases.KEEPER.keep(claim.lease), at_depth(claim.run.depth):
         if claim.run.claims > leases.MAX_CLAIMS:
             give_up(journal, definition, claim.settings)
         execution = Execution(

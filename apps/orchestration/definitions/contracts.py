@@ -110,6 +110,17 @@ class TriggerDefinition:
     type: str
     event: str = ""
     endpoint: str = ""
+    cron: str = ""
+    timezone: str = ""
+    every: str = ""
+    workflow: str = ""
+
+    @property
+    def schedule(self) -> str:
+        """Name the moments at which this starts runs; empty when it is no schedule."""
+        if self.every:
+            return f"every {self.every}"
+        return f"cron {self.cron} {self.timezone or 'UTC'}" if self.cron else ""
 
     @property
     def hook(self) -> str:

@@ -24,6 +24,7 @@ from apps.orchestration.definitions.language.storage import definition_to_json
 from apps.orchestration.definitions.models import ToolSetting, Workflow, WorkflowVersion
 from apps.orchestration.definitions.sealing import store, with_masks
 from apps.orchestration.definitions.selectors import forget_definitions, version_view
+from apps.orchestration.scheduling import follow_schedules
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
@@ -186,6 +187,7 @@ def _publish(tenant: TenantRef, workflow: Workflow, version: WorkflowVersion) ->
     version.save()
     workflow.description = definition.description
     workflow.save()
+    follow_schedules(definition)
 
 
 @cache

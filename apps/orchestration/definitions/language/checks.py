@@ -7,13 +7,14 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from apps.orchestration.definitions.contracts import Problem, hook_name
+from apps.orchestration.definitions.contracts import Problem
 from apps.orchestration.definitions.durations import DURATION, duration_s
 from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.children import check_subworkflow
 from apps.orchestration.definitions.language.expressions import Hole, compile_expression, parse_text
 from apps.orchestration.definitions.language.schema import schema_problems
 from apps.orchestration.definitions.language.source import Path, Source
+from apps.orchestration.definitions.language.triggers import check_triggers, implied_inputs
 from apps.orchestration.definitions.language.typecheck import ExpressionError, infer, suggestion
 from apps.orchestration.definitions.language.types import Type
 from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
@@ -38,7 +39,7 @@ def check_meaning(source: Source) -> list[Problem]:
     """Check a source whose shape is right; returns its problems."""
     return [
         *_check_inputs(source),
-        *_check_triggers(source),
+        *check_triggers(source),
         *_check_steps(source),
         *_check_compensation(source),
         *_check_error_handling(source),
@@ -55,21 +56,10 @@ def _check_inputs(source: Source) -> Iterator[Problem]:
             )
 
 
-def _check_triggers(source: Source) -> Iterator[Problem]:
-    needs = {"webhook": "endpoint", "websocket": "event", "event": "event"}
-    for index, trigger in enumerate(source.data.get("triggers", [])):
-        field = needs.get(trigger["type"])
-        if field and field not in trigger:
-            message = f"a {trigger['type']} trigger needs `{field}`"
-            yield source.problem(("triggers", index), message, f"add a line: {field}: …")
-        elif trigger["type"] == "webhook" and not hook_name(trigger["endpoint"]):
-            where, fix = ("triggers", index, "endpoint"), 'write "/webhook/" and the name of an endpoint'
-            yield source.problem(where, "no webhook endpoint can have this address", fix)
-
-
 def initial_variables(data: Mapping[str, Any]) -> Variables:
     """List what conditions may read before the first step."""
     declared = {name: t.named(spec["type"]) for name, spec in data.get("inputs", {}).items()}
+    declared |= {name: t.named(kind) for name, (kind, _) in implied_inputs(data).items()}
     return {
         "text": t.STRING,
         "channel": t.STRING,

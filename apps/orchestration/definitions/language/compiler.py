@@ -23,6 +23,7 @@ from apps.orchestration.definitions.contracts import (
 from apps.orchestration.definitions.language.checks import check_meaning
 from apps.orchestration.definitions.language.schema import check_schema
 from apps.orchestration.definitions.language.source import Source, SourceError, read_source
+from apps.orchestration.definitions.language.triggers import implied_inputs
 from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
 
 DEFAULT_RETRY = RetryRule(max_attempts=3)
@@ -75,7 +76,7 @@ def _build(source: Source, digest: str) -> WorkflowDefinition:
         hash=digest,
         description=data.get("description", ""),
         triggers=tuple(TriggerDefinition(**trigger) for trigger in data.get("triggers", [])),
-        inputs=tuple(_input(name, spec) for name, spec in data.get("inputs", {}).items()),
+        inputs=_inputs(data),
         steps=steps,
         compensation=_compensation(data),
         outputs=tuple(OutputDefinition(name, **spec) for name, spec in data.get("outputs", {}).items()),
@@ -124,6 +125,12 @@ def _step(step: Mapping[str, Any], retry: RetryRule, fallback: str) -> StepDefin
 def _default_retry(step: Mapping[str, Any], retry: RetryRule) -> RetryRule:
     """Return the workflow's rule; what retried its own steps already is only run anew where that is asked."""
     return ONCE if step["type"] == StepType.SUBWORKFLOW and "retry" not in step else retry
+
+
+def _inputs(data: Mapping[str, Any]) -> tuple[InputDefinition, ...]:
+    declared = [_input(name, spec) for name, spec in data.get("inputs", {}).items()]
+    given = implied_inputs(data).items()
+    return (*declared, *(InputDefinition(name, kind, default=default) for name, (kind, default) in given))
 
 
 def _input(name: str, spec: Mapping[str, Any]) -> InputDefinition:
