@@ -32,6 +32,7 @@ class StepType(enum.StrEnum):
     ESCALATION = "escalation"
     WAIT = "wait"
     SUBWORKFLOW = "subworkflow"
+    JUDGE = "judge"
 
 
 class Effect(enum.StrEnum):

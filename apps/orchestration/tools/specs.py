@@ -10,6 +10,7 @@ from apps.orchestration.definitions.contracts import Effect
 from apps.orchestration.definitions.durations import DURATION
 from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.types import Type
+from apps.orchestration.tools import rubrics
 
 Schema = Mapping[str, Any]
 
@@ -194,6 +195,16 @@ _STEPS = [
         outputs={
             "timed_out": t.BOOL, "approved": t.BOOL, "by": t.STRING, "comment": t.STRING,
             "payload": t.ANY_MAP,
+        },
+    ),
+    ToolSpec(
+        name="judge",
+        summary="Score a text against a rubric, by rules or by a model.",
+        effect=Effect.NONE,
+        arguments=rubrics.ARGUMENTS,
+        outputs={
+            "score": t.DOUBLE, "passed": t.BOOL, "criteria": t.list_of(t.ANY_MAP), "by": t.STRING,
+            "fallback_reason": t.STRING,
         },
     ),
     ToolSpec(
