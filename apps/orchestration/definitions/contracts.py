@@ -33,6 +33,7 @@ class StepType(enum.StrEnum):
     WAIT = "wait"
     SUBWORKFLOW = "subworkflow"
     JUDGE = "judge"
+    LANGGRAPH = "langgraph"
 
 
 class Effect(enum.StrEnum):
@@ -91,6 +92,7 @@ class StepDefinition:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     workflow: str = ""
     timeout: str = ""
+    graph: str = ""
 
 
 def hook_name(address: str) -> str:

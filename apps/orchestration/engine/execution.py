@@ -22,7 +22,7 @@ from apps.orchestration.engine.finish import finish
 from apps.orchestration.engine.journal import CancelArrived, Journal, LeaseLost
 from apps.orchestration.engine.state import Kind
 from apps.orchestration.engine.waits import begin_wait, end_wait
-from apps.orchestration.steps.context import Output, StepContext, StepFailed
+from apps.orchestration.steps.context import OutcomeUnknown, Output, StepContext, StepFailed
 from apps.orchestration.steps.registry import find_action, find_lookup
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import DomainError
@@ -147,7 +147,12 @@ class Execution:
         base = {"step": step.id, "attempt": command.attempt}
         condition = {"condition": command.condition} if command.condition else {}
         context = self._context(
-            command.path, step.id, command.arguments, model=step.model, timeout_s=step.timeout_s
+            command.path,
+            step.id,
+            command.arguments,
+            model=step.model,
+            graph=step.graph,
+            timeout_s=step.timeout_s,
         )
         if step.effect not in (Effect.NONE, Effect.TRANSACTIONAL) and not command.is_repeat:
             with self.journal.commit(begins_something=True):
@@ -192,6 +197,10 @@ class Execution:
             completed(action(context))
         except (LeaseLost, CancelArrived):
             raise
+        except OutcomeUnknown as error:
+            # Its intent has no result: what is decided next is what a crash here would lead to.
+            log.warning("outcome_unknown", run_id=str(context.run_id), step=context.step_id, cause=str(error))
+            return
         except StepFailed as error:
             failed(str(error), error.is_retryable)
         except DomainError as error:

@@ -20,6 +20,10 @@ class StepFailed(Exception):
         self.is_retryable = is_retryable
 
 
+class OutcomeUnknown(Exception):
+    """A step that may not be repeated was begun, and nobody can tell whether it takes effect."""
+
+
 @dataclass(frozen=True)
 class StepContext:
     """One execution of a step.
@@ -38,6 +42,7 @@ class StepContext:
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     undone: Mapping[str, Any] = field(default_factory=dict)
     model: str = ""
+    graph: str = ""
     timeout_s: float | None = None
     emit: Callable[[str], None] | None = None
 

@@ -208,6 +208,13 @@ _STEPS = [
         },
     ),
     ToolSpec(
+        name="langgraph",
+        summary="Run a LangGraph graph that the operator provides to its end; `config` is its input.",
+        effect=Effect.NEITHER,  # unless the operator says that it is idempotent
+        arguments={"type": "object", "properties": {}},
+        outputs={"result": t.ANY_MAP},
+    ),
+    ToolSpec(
         name="subworkflow",
         summary="Run another published workflow as a run of its own, and wait for its end.",
         effect=Effect.TRANSACTIONAL,

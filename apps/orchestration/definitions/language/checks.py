@@ -12,6 +12,7 @@ from apps.orchestration.definitions.durations import DURATION, duration_s
 from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.children import check_subworkflow
 from apps.orchestration.definitions.language.expressions import Hole, compile_expression, parse_text
+from apps.orchestration.definitions.language.graphs import check_langgraph
 from apps.orchestration.definitions.language.rubrics import check_judge
 from apps.orchestration.definitions.language.schema import schema_problems
 from apps.orchestration.definitions.language.source import Path, Source
@@ -107,6 +108,7 @@ def _check_step_fields(source: Source, path: Path, step: Mapping[str, Any]) -> I
     if step["type"] == "wait":
         yield from _check_wait(source, path, step.get("config", {}))
     yield from check_subworkflow(source, path, step)
+    yield from check_langgraph(source, path, step)
     if step["type"] == "judge":
         yield from check_judge(source, path, step)
     if "model" in step and step["type"] != "llm":

@@ -24,6 +24,7 @@ from apps.orchestration.definitions.language.checks import check_meaning
 from apps.orchestration.definitions.language.schema import check_schema
 from apps.orchestration.definitions.language.source import Source, SourceError, read_source
 from apps.orchestration.definitions.language.triggers import implied_inputs
+from apps.orchestration.tools.graphs import list_graphs
 from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
 
 DEFAULT_RETRY = RetryRule(max_attempts=3)
@@ -108,7 +109,7 @@ def _step(step: Mapping[str, Any], retry: RetryRule, fallback: str) -> StepDefin
     return StepDefinition(
         id=step["id"],
         type=StepType(step["type"]),
-        effect=spec.effect,
+        effect=_effect(step, spec),
         tool=step.get("tool", ""),
         model=step.get("model", ""),
         condition=step.get("condition", ""),
@@ -119,12 +120,23 @@ def _step(step: Mapping[str, Any], retry: RetryRule, fallback: str) -> StepDefin
         outputs={name: kind.zero() for name, kind in spec.outputs.items()},
         workflow=step.get("workflow", ""),
         timeout=step.get("timeout", ""),
+        graph=step.get("graph", ""),
     )
 
 
+def _effect(step: Mapping[str, Any], spec: ToolSpec) -> Effect:
+    return list_graphs()[step["graph"]].effect if step["type"] == StepType.LANGGRAPH else spec.effect
+
+
 def _default_retry(step: Mapping[str, Any], retry: RetryRule) -> RetryRule:
-    """Return the workflow's rule; what retried its own steps already is only run anew where that is asked."""
-    return ONCE if step["type"] == StepType.SUBWORKFLOW and "retry" not in step else retry
+    """Return the workflow's rule, but for what is only begun anew where its own step asks for that.
+
+    A run has retried its own steps already, and a graph that failed may have taken effect in parts.
+    """
+    is_whole = step["type"] == StepType.SUBWORKFLOW or (
+        step["type"] == StepType.LANGGRAPH and not list_graphs()[step["graph"]].is_idempotent
+    )
+    return ONCE if is_whole and "retry" not in step else retry
 
 
 def _inputs(data: Mapping[str, Any]) -> tuple[InputDefinition, ...]:
