@@ -56,6 +56,15 @@ class StepStatus(enum.StrEnum):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What led to a run: the run whose step it is, if any, and how many runs in all."""
+
+    parent_run_id: UUID | None = None
+    parent_path: str = ""
+    depth: int = 0
+
+
+@dataclass(frozen=True)
 class StepView:
     """One step of a run."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -21,7 +22,7 @@ from apps.events.causes import at_depth
 from apps.events.services import publish
 from apps.orchestration import events, selectors
 from apps.orchestration.adapters.fan_out import FanOut
-from apps.orchestration.contracts import RunStatus, RunView, StepStatus
+from apps.orchestration.contracts import Origin, RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.contracts import WorkflowDefinition
 from apps.orchestration.definitions.selectors import find_published, get_definition, get_tool_settings
 from apps.orchestration.definitions.services import publish_shipped_workflows
@@ -58,6 +59,7 @@ __all__ = [
 ]
 log = structlog.get_logger(__name__)
 POLL_S = 0.05
+NOBODY = Origin()
 
 
 def warm_up() -> None:
@@ -82,7 +84,7 @@ def start_run(
     conversation_id: UUID | None = None,
     message_id: UUID | None = None,
     claim_inline: bool = False,
-    depth: int = 0,
+    origin: Origin = NOBODY,
 ) -> RunView:
     """Create a run of the published version, in the caller's transaction if there is one.
 
@@ -104,7 +106,7 @@ def start_run(
             conversation_id=conversation_id,
             message_id=message_id,
             claim_inline=claim_inline,
-            depth=depth,
+            origin=origin,
         )
         if message_id is None:
             hold_quota(tenant=tenant, kind=UsageKind.RUN, source_id=run.id)
@@ -120,14 +122,9 @@ def create_run(
     conversation_id: UUID | None = None,
     message_id: UUID | None = None,
     claim_inline: bool = False,
-    parent: AgentRun | None = None,
-    parent_path: str = "",
-    depth: int = 0,
+    origin: Origin = NOBODY,
 ) -> AgentRun:
-    """Insert a run with its first fact, in the caller's transaction of its tenant.
-
-    With `parent` it is the run of one of that run's steps, `parent_path`; else `depth` runs led to it.
-    """
+    """Insert a run with its first fact, in the caller's transaction of its tenant."""
     given = plain(input)
     run = AgentRun(
         id=run_id or uuid7(),
@@ -138,10 +135,8 @@ def create_run(
         input=given,
         conversation_id=conversation_id,
         message_id=message_id,
-        parent_run_id=parent and parent.id,
-        parent_path=parent_path,
-        depth=parent.depth + 1 if parent else depth,
         version=1,
+        **dataclasses.asdict(origin),
     )
     if claim_inline:
         run.lease_epoch, run.claims, run.lease_owner = 1, 1, leases.owner_name()

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from apps.events.contracts import Envelope
 from apps.orchestration import metrics
+from apps.orchestration.contracts import Origin
 from apps.orchestration.definitions.contracts import TriggerDefinition, WorkflowDefinition
 from apps.orchestration.definitions.language.children import INHERITED, MAX_DEPTH
 from apps.orchestration.definitions.language.moments import moments_after
@@ -137,7 +138,7 @@ def _start_by_event(
                 workflow_name=definition.name,
                 input=_input(envelope),
                 run_id=uuid5(envelope.id, definition.name),
-                depth=depth,
+                origin=Origin(depth=depth),
             )
     except DomainError as error:
         told = {"tenant_id": str(tenant.id), "event_id": str(envelope.id), "workflow": definition.name}

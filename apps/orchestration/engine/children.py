@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from django.db.models.functions import Now
 
 from apps.orchestration import events
-from apps.orchestration.contracts import RunStatus
+from apps.orchestration.contracts import Origin, RunStatus
 from apps.orchestration.definitions.contracts import UNDO_CHILD, StepDefinition
 from apps.orchestration.definitions.durations import duration_s
 from apps.orchestration.definitions.language.children import INHERITED, MAX_DEPTH
@@ -117,8 +117,7 @@ def _create(journal: Journal, command: BeginChild) -> AgentRun:
         definition=definition,
         input={**checked, **{name: given[name] for name in ("seq",) if name in given}},
         run_id=uuid5(run.id, place),
-        parent=run,
-        parent_path=step.id,
+        origin=Origin(run.id, step.id, run.depth + 1),
     )
 
 
