@@ -1,6 +1,7 @@
 """Who hears what: the one table from event types to handlers."""
 
 from apps.events.contracts import Consumer, stream_of
+from apps.orchestration.definitions.language.triggers import STARTING_EVENTS
 from apps.tenants.contracts import Eraser
 from apps.webhooks.catalog import BY_TYPE
 
@@ -87,6 +88,12 @@ CONSUMERS: list[Consumer] = [
         subjects=("agent.message.received", "agent.run.completed"),
         handler="apps.ingestion.handlers.on_conversation_events",
         takes_many=True,
+    ),
+    Consumer(
+        name="workflow_triggers",
+        stream="AGENT_EVENTS",
+        subjects=STARTING_EVENTS,
+        handler="apps.orchestration.handlers.on_starting_event",
     ),
     *(
         Consumer(

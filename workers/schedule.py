@@ -8,6 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 SCHEDULE: dict[str, dict[str, Any]] = {
+    "start the runs whose scheduled moment has come": {
+        "task": "workers.tasks.start_scheduled_runs",
+        "schedule": 5.0,
+    },
     "take up documents whose hint or worker was lost": {"task": "workers.tasks.sweep", "schedule": 15.0},
     "take up trainings of routers whose hint or worker was lost": {
         "task": "workers.tasks.sweep_trainings",

@@ -25,6 +25,7 @@ from apps.gateway.signing import rotate_signing_key as rotate_key
 from apps.ingestion import services as ingestion
 from apps.ingestion.questions import group_questions
 from apps.orchestration import services as orchestration
+from apps.orchestration import triggers
 from apps.orchestration.adapters.celery_hint import take_hint
 from apps.orchestration.hooks import services as hooks
 from apps.orchestration.notices.services import send_slack_notices
@@ -61,6 +62,12 @@ def wake_runs(tenant_id: str) -> None:
     tenant = get_tenant(tenant_id=UUID(tenant_id))
     take_hint(tenant.id)
     _dispatcher.offer(tenant.id)
+
+
+@shared_task(name="workers.tasks.start_scheduled_runs")
+def start_scheduled_runs() -> None:
+    """Start the runs of every tenant whose scheduled moment has come."""
+    triggers.start_due_schedules()
 
 
 @shared_task(name="workers.tasks.process_document")

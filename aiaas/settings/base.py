@@ -355,6 +355,8 @@ LOGINS_PER_MINUTE = env.int("LOGINS_PER_MINUTE", default=20)
 USER_PER_MINUTE = env.int("USER_PER_MINUTE", default=600)
 ADDRESS_PER_MINUTE = env.int("ADDRESS_PER_MINUTE", default=30_000)
 PAGES_PER_MINUTE = env.int("PAGES_PER_MINUTE", default=3000)
+# Graphs that workflows may run: name -> dotted path, or {"path": …, "idempotent": true}.
+LANGGRAPH_GRAPHS: dict[str, Any] = env.json("LANGGRAPH_GRAPHS", default={})
 CHAT_COMPLETION_WAIT_S = env.float("CHAT_COMPLETION_WAIT_S", default=60.0)
 AUDIT_KEPT_DAYS = env.int("AUDIT_KEPT_DAYS", default=1095)
 IDEMPOTENCY_LEASE_S = env.int("IDEMPOTENCY_LEASE_S", default=120)

@@ -40,7 +40,10 @@ class DomainEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """An event as it travels; `id` is also its Nats-Msg-Id."""
+    """An event as it travels; `id` is also its Nats-Msg-Id.
+
+    `depth` counts the runs that led to it, where events or other runs have started them.
+    """
 
     id: UUID
     type: str
@@ -51,6 +54,7 @@ class Envelope:
     run_id: UUID | None = None
     conversation_id: UUID | None = None
     trace: str = ""
+    depth: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
@@ -69,6 +73,7 @@ class Envelope:
             run_id=UUID(raw["run_id"]) if raw.get("run_id") else None,
             conversation_id=UUID(raw["conversation_id"]) if raw.get("conversation_id") else None,
             trace=str(raw.get("trace", "")),
+            depth=int(raw["depth"]) if raw.get("depth") else None,
         )
 
 

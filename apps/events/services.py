@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 from uuid_utils.compat import uuid7
 
+from apps.events.causes import current_depth
 from apps.events.contracts import Consumer, DomainEvent, Envelope, stream_of
 from apps.events.models import SHARDS, DeadLetter, InboxEntry, OutboxEvent
 from apps.events.tracing import current_traceparent
@@ -149,6 +150,7 @@ def _envelope(event: DomainEvent, now: dt.datetime) -> Envelope:
         run_id=event.run_id,
         conversation_id=event.conversation_id,
         trace=current_traceparent(),
+        depth=current_depth(),
     )
 
 

@@ -15,7 +15,7 @@ class RunStatus(enum.StrEnum):
     """How a run stands.
 
     `waiting` needs a human, because an effect's outcome is unknown; `sleeping` is at a wait step: until a
-    time, a signal or an approval.
+    time, a signal or an approval, or until the run of a subworkflow step ends.
     """
 
     RUNNING = "running"
@@ -60,8 +60,8 @@ class Priority(enum.StrEnum):
 class StepStatus(enum.StrEnum):
     """How a step stands.
 
-    `waiting` is for a time, a signal or an approval; `stuck` means that undoing it failed, `unknown` that its
-    outcome was lost.
+    `waiting` is for a time, a signal, an approval or another run; `stuck` means that undoing it failed,
+    `unknown` that its outcome was lost.
     """
 
     PENDING = "pending"
@@ -73,6 +73,15 @@ class StepStatus(enum.StrEnum):
     UNDONE = "undone"
     STUCK = "stuck"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What led to a run: the run whose step it is, if any, and how many runs in all."""
+
+    parent_run_id: UUID | None = None
+    parent_path: str = ""
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ class StepView:
     undo: dict[str, Any] | None = None
     awaited: dict[str, Any] | None = None
     reason: str = ""
+    child_run_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,8 @@ class RunView:
     priority: Priority = Priority.NORMAL
     has_history: bool = True  # False: it was removed for its age, and with it the steps
     is_cancelling: bool = False
+    parent_run_id: UUID | None = None
+    parent_step: str = ""
     steps: list[StepView] = field(default_factory=list)
     undoable: list[str] = field(default_factory=list)
 

@@ -1,5 +1,7 @@
 """Forget the runs that answered a customer, or that were given something of theirs."""
 
+from uuid import UUID
+
 from django.db import connection
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
@@ -14,6 +16,7 @@ RULES = {
     "orchestration.RunEvent": "erased",
     "orchestration.RunSignal": "erased",
     "orchestration.RunSnapshot": "erased",
+    "orchestration.ScheduledTrigger": "kept: the company's own",
 }
 
 
@@ -24,7 +27,7 @@ def erase_traces(*, tenant: TenantRef, subject: Subject) -> Erased:
         of_theirs |= Q(given__icontains=identifier) | Q(gave__icontains=identifier)
     given, gave = Cast("input", TextField()), Cast("output", TextField())
     found = AgentRun.objects.annotate(given=given, gave=gave).filter(of_theirs)
-    runs = frozenset(found.values_list("id", flat=True)) | subject.run_ids
+    runs = _with_children(frozenset(found.values_list("id", flat=True)) | subject.run_ids)
     with connection.cursor() as cursor:
         cursor.execute("SELECT erase_run_events(%s)", [list(runs)])
         [events] = cursor.fetchone()
@@ -34,3 +37,13 @@ def erase_traces(*, tenant: TenantRef, subject: Subject) -> Erased:
     release_quota(tenant=tenant, kind=UsageKind.RUN, source_ids=runs)  # those that were under way
     gone = {"AgentRun": total, "RunEvent": events, "RunSignal": signals, "RunSnapshot": snapshots}
     return Erased({f"orchestration.{name}": rows for name, rows in gone.items()}, run_ids=runs)
+
+
+def _with_children(runs: frozenset[UUID]) -> frozenset[UUID]:
+    """Add the runs of these runs' steps, and theirs."""
+    found = newest = runs
+    while newest:
+        children = AgentRun.objects.filter(parent_run_id__in=newest).values_list("id", flat=True)
+        newest = frozenset(children) - found
+        found |= newest
+    return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 import structlog
 
 from apps.conversations.events import MessageReceived
-from apps.events.contracts import DomainEvent
+from apps.events.contracts import DomainEvent, Envelope
 from apps.orchestration.definitions.contracts import WorkflowDefinition
 from apps.orchestration.definitions.selectors import find_published, find_triggered, list_started_by
 from apps.orchestration.events import RouteDecided
 from apps.orchestration.run_ids import derive_run_id
 from apps.orchestration.selectors import get_question
 from apps.orchestration.services import create_run, publish_shipped_workflows
+from apps.orchestration.triggers import start_triggered_runs
 from apps.tenants.context import current_tenant
 from apps.tenants.events import TenantProvisioned
 
@@ -74,6 +75,13 @@ def on_route_decided(event: DomainEvent) -> None:
             run_id=derive_run_id(event.run_id, definition.name),
             conversation_id=event.conversation_id,
         )
+
+
+def on_starting_event(envelope: Envelope) -> None:
+    """Start the workflows that wait for an event."""
+    tenant = current_tenant()
+    assert tenant is not None
+    start_triggered_runs(tenant=tenant, envelope=envelope)
 
 
 def on_tenant_provisioned(event: DomainEvent) -> None:

@@ -14,7 +14,8 @@ class AgentRun(TenantModel):
     `due_at` is the moment from which any worker may claim the run: its creation, its wake-up, or the
     end of the present lease; NULL means that it is at rest. `version` is the seq of its last event.
     `lease_epoch` grows with each claim and fences the writes of whoever held the lease before;
-    `claims` counts claims since the last progress.
+    `claims` counts claims since the last progress. `depth` counts the runs that led to this one: those whose
+    step it is, or whose events started it.
     """
 
     workflow_name = models.CharField(max_length=63)
@@ -28,6 +29,9 @@ class AgentRun(TenantModel):
     error = models.TextField(blank=True)
     conversation_id = models.UUIDField(null=True)
     message_id = models.UUIDField(null=True)
+    parent_run_id = models.UUIDField(null=True)
+    parent_path = models.CharField(max_length=200, blank=True)
+    depth = models.PositiveSmallIntegerField(default=0)
     version = models.PositiveIntegerField(default=0)
     lease_epoch = models.PositiveIntegerField(default=0)
     lease_owner = models.CharField(max_length=80, blank=True)
@@ -68,6 +72,9 @@ class AgentRun(TenantModel):
                 condition=Q(conversation_id__isnull=False),
                 name="run_conversation",
             ),
+            models.Index(
+                fields=["parent_run_id"], condition=Q(parent_run_id__isnull=False), name="run_children"
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -94,6 +101,25 @@ class RunSignal(TenantModel):
 
     class Meta:
         indexes = [models.Index(fields=["run_id", "name", "id"], name="signal_of_run")]
+
+
+class ScheduledTrigger(TenantModel):
+    """A schedule of a published workflow, and the moment at which it starts a run next.
+
+    `error` says why the last moment's run was refused.
+    """
+
+    workflow_name = models.CharField(max_length=63)
+    schedule = models.CharField(max_length=200)
+    next_at = models.DateTimeField()
+    last_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "workflow_name", "schedule"], name="one_schedule")
+        ]
+        indexes = [models.Index(fields=["next_at"], name="schedule_due")]
 
 
 class RunEvent(models.Model):

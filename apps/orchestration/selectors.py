@@ -21,6 +21,7 @@ from apps.orchestration.contracts import (
 from apps.orchestration.definitions.contracts import StepDefinition, WorkflowDefinition
 from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.engine.decisions import list_undoable
+from apps.orchestration.engine.family import child_of
 from apps.orchestration.engine.flow import list_places
 from apps.orchestration.engine.journal import plain, read_state
 from apps.orchestration.engine.receipts import shown_status
@@ -137,6 +138,8 @@ def summarise(run: AgentRun) -> RunView:
         finished_at=run.finished_at,
         due_at=run.due_at,
         priority=Priority.of_rank(run.priority),
+        parent_run_id=run.parent_run_id,
+        parent_step=run.parent_path,
         is_cancelling=run.cancel_requested_at is not None and run.finished_at is None,
     )
 
@@ -160,6 +163,7 @@ def _step_view(path: str, step: StepDefinition, state: RunState) -> StepView:
         undo=_undo(known),
         awaited=_awaited(known),
         reason=known.reason,
+        child_run_id=UUID(child) if (child := child_of(known)) else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from uuid_utils.compat import uuid7
 from apps.billing.contracts import UsageKind
 from apps.billing.services import hold_quota
 from apps.conversations.contracts import MessageView
+from apps.events.causes import at_depth
 from apps.events.services import publish
 from apps.orchestration import events, selectors
 from apps.orchestration.adapters.fan_out import FanOut
-from apps.orchestration.contracts import Priority, RunStatus, RunView, StepStatus
+from apps.orchestration.contracts import Origin, Priority, RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.contracts import WorkflowDefinition
 from apps.orchestration.definitions.selectors import find_published, get_definition, get_tool_settings
 from apps.orchestration.definitions.services import publish_shipped_workflows
@@ -66,6 +68,7 @@ __all__ = [
 ]
 log = structlog.get_logger(__name__)
 POLL_S = 0.05
+NOBODY = Origin()
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def start_run(
     message_id: UUID | None = None,
     claim_inline: bool = False,
     priority: Priority | None = None,
+    origin: Origin = NOBODY,
 ) -> RunView:
     """Create a run of the published version, in the caller's transaction if there is one.
 
@@ -122,6 +126,7 @@ def start_run(
             message_id=message_id,
             claim_inline=claim_inline,
             priority=priority,
+            origin=origin,
         )
         if message_id is None:
             hold_quota(tenant=tenant, kind=UsageKind.RUN, source_id=run.id)
@@ -138,6 +143,7 @@ def create_run(
     message_id: UUID | None = None,
     claim_inline: bool = False,
     priority: Priority | None = None,
+    origin: Origin = NOBODY,
 ) -> AgentRun:
     """Insert a run with its first fact, in the caller's transaction of its tenant.
 
@@ -156,6 +162,7 @@ def create_run(
         message_id=message_id,
         version=1,
         priority=(priority or definition.priority or usual).rank,
+        **dataclasses.asdict(origin),
     )
     if claim_inline:
         run.lease_epoch, run.claims, run.lease_owner = 1, 1, leases.owner_name()
@@ -272,6 +279,7 @@ def compensate_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: 
         run = lock_run(run_id)
         if run.status != RunStatus.COMPLETED:
             raise ConflictError(f"Only a completed run can be undone; this run is {run.status}.")
+        _require_free(run)
         definition = get_definition(tenant=tenant, digest=run.workflow_hash)
         if not list_undoable(fold(read_facts(run)), definition):
             raise ConflictError("Nothing can be undone: no step that was done declares a compensation.")
@@ -289,6 +297,8 @@ def retry_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
                 f"Only a failed run or a failed compensation can be retried; this run is {run.status}."
             )
         is_undoing = run.status == RunStatus.COMPENSATION_FAILED
+        if run.parent_run_id is not None and not is_undoing:
+            raise ConflictError("This run is a step of another, which has gone on: retry that one.")
         changes = {} if is_undoing else {"output": None}
         append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None, **changes)
         return steered(tenant, run, "retry", actor)
@@ -338,6 +348,13 @@ def resolve_step(
         return steered(tenant, run, "resolve", actor, step=step_id, outcome=outcome)
 
 
+def _require_free(run: AgentRun) -> None:
+    """Refuse to undo a step's run under the feet of the run above. Raises ConflictError."""
+    above = AgentRun.objects.filter(id=run.parent_run_id).values_list("status", flat=True).first()
+    if above is not None and not RunStatus(above).is_end:
+        raise ConflictError("This run is a step of another that is under way: cancel that one.")
+
+
 def _compensated(run: AgentRun, step: str, action: str) -> events.StepCompensated:
     return events.StepCompensated(
         tenant_id=run.tenant_id,
@@ -377,7 +394,7 @@ def _executed(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Ex
     journal = Journal(tenant, claim.run, claim.lease, claim.state)
     journal.is_cancel_requested = claim.run.cancel_requested_at is not None
     definition = get_definition(tenant=tenant, digest=claim.run.workflow_hash)
-    with leases.KEEPER.keep(claim.lease):
+    with leases.KEEPER.keep(claim.lease), at_depth(claim.run.depth):
         if claim.run.claims > leases.MAX_CLAIMS:
             give_up(journal, definition, claim.settings)
         execution = Execution(

@@ -37,6 +37,7 @@ NO_PRIVILEGED_ACTS = {
         crm.services.order_actions: cancel_order deliver_order hold_order refund_order reinstate_order
             release_order ship_order
         orchestration.services: create_run execute_or_await execute_run start_run
+        orchestration.triggers: start_scheduled_run start_triggered_runs
         orchestration.hooks.doorway: receive_delivery""",
     "nobody's act: workers compute, mail, sweep and purge": """
         analytics.checking: check_kpis

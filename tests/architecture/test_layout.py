@@ -46,6 +46,7 @@ FOUNDATIONS = {
     "apps.tenants.secrets",
     "apps.tenants.signing",
     "apps.tenants.spreadsheets",
+    "apps.events.causes",
     "apps.events.tracing",
 }
 MAX_FILE, MAX_FUNCTION = 400, 40

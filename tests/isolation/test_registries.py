@@ -23,6 +23,7 @@ PLATFORM_TASKS = {
     "workers.tasks.purge",
     "workers.tasks.rotate_signing_key",
     "workers.tasks.settle_silences",
+    "workers.tasks.start_scheduled_runs",
     "workers.tasks.sweep",
     "workers.tasks.sweep_erasures",
     "workers.tasks.sweep_exports",

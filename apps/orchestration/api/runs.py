@@ -34,8 +34,8 @@ class UndoSerializer(serializers.Serializer[Any]):
 
 
 class AwaitedSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField([(name, name) for name in ("for", "signal", "approval")])
-    what = serializers.CharField(help_text="The time, the signal's name, or what is to be approved.")
+    kind = serializers.ChoiceField([(name, name) for name in ("for", "signal", "approval", "run")])
+    what = serializers.CharField(help_text="The time, the signal's name, what is to be approved, or a run.")
     until = serializers.DateTimeField(allow_null=True, help_text="When the step goes on without it.")
 
 
@@ -52,6 +52,7 @@ class StepSerializer(serializers.Serializer[Any]):
     undo = UndoSerializer(allow_null=True)
     awaited = AwaitedSerializer(allow_null=True)
     reason = serializers.CharField(allow_blank=True, help_text="Why it was left out.")
+    child_run_id = serializers.UUIDField(allow_null=True, help_text="The run of a subworkflow step.")
 
 
 class RunSummarySerializer(serializers.Serializer[Any]):
@@ -70,6 +71,8 @@ class RunSummarySerializer(serializers.Serializer[Any]):
     due_at = serializers.DateTimeField(allow_null=True, help_text="When it goes on at the latest.")
     priority = serializers.ChoiceField(PRIORITIES)
     is_cancelling = serializers.BooleanField()
+    parent_run_id = serializers.UUIDField(allow_null=True, help_text="The run that this is a step of.")
+    parent_step = serializers.CharField(allow_blank=True)
 
 
 class RunSerializer(RunSummarySerializer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,9 +16,10 @@ from rest_framework.views import APIView
 
 from apps.orchestration.api.requests import TenantRequest, YamlParser, YamlRenderer
 from apps.orchestration.definitions import selectors, services
-from apps.orchestration.definitions.contracts import VersionState
+from apps.orchestration.definitions.contracts import TriggerDefinition, VersionState
 from apps.orchestration.definitions.language.schema import workflow_schema
 from apps.orchestration.definitions.models import Workflow, WorkflowVersion
+from apps.orchestration.scheduling import list_next_moments
 
 STATES = [(state.value, state.value) for state in VersionState]
 SCOPES = {"GET": "read:workflows", "POST": "write:workflows", "PUT": "write:workflows"}
@@ -45,6 +47,15 @@ class TriggerSerializer(serializers.Serializer[Any]):
     type = serializers.CharField()
     event = serializers.CharField()
     endpoint = serializers.CharField()
+    workflow = serializers.CharField(help_text="Whose runs' events are meant.")
+    cron = serializers.CharField()
+    timezone = serializers.CharField()
+    every = serializers.CharField()
+    next_at = serializers.SerializerMethodField(help_text="When a schedule starts the next runs.")
+
+    def get_next_at(self, trigger: TriggerDefinition) -> list[dt.datetime]:
+        """Return the next three moments."""
+        return list_next_moments(trigger)
 
 
 class WorkflowSerializer(serializers.Serializer[Any]):

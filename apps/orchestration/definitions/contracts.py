@@ -13,6 +13,7 @@ from uuid import UUID
 
 from apps.orchestration.contracts import Priority
 
+UNDO_CHILD = "undo_subworkflow"  # how a subworkflow step is undone: its own run is, in its own order
 HOOK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -35,6 +36,9 @@ class StepType(enum.StrEnum):
     WAIT = "wait"
     PARALLEL = "parallel"
     FOREACH = "foreach"
+    SUBWORKFLOW = "subworkflow"
+    JUDGE = "judge"
+    LANGGRAPH = "langgraph"
 
 
 # Steps that do nothing by themselves: they hold others.
@@ -121,6 +125,8 @@ class StepDefinition:
     body: tuple[StepDefinition, ...] = ()
     next: tuple[TransitionDefinition, ...] = ()
     max_visits: int = 10
+    workflow: str = ""
+    graph: str = ""
 
     @property
     def is_container(self) -> bool:
@@ -156,6 +162,17 @@ class TriggerDefinition:
     type: str
     event: str = ""
     endpoint: str = ""
+    cron: str = ""
+    timezone: str = ""
+    every: str = ""
+    workflow: str = ""
+
+    @property
+    def schedule(self) -> str:
+        """Name the moments at which this starts runs; empty when it is no schedule."""
+        if self.every:
+            return f"every {self.every}"
+        return f"cron {self.cron} {self.timezone or 'UTC'}" if self.cron else ""
 
     @property
     def hook(self) -> str:
@@ -175,6 +192,16 @@ class InputDefinition:
 
 
 @dataclass(frozen=True)
+class OutputDefinition:
+    """One typed value that a completed run gives; `value` may hold `${CEL}` in its texts."""
+
+    name: str
+    type: str
+    value: Any
+    description: str = ""
+
+
+@dataclass(frozen=True)
 class WorkflowDefinition:
     """A compiled workflow; immutable, known by the hash of its source."""
 
@@ -188,6 +215,7 @@ class WorkflowDefinition:
     compensation: Mapping[str, CompensationDefinition]
     timeout_s: float | None = None
     priority: Priority | None = None  # None: a message's runs are high, all others normal
+    outputs: tuple[OutputDefinition, ...] = ()
 
     def step(self, path: str) -> StepDefinition:
         """Find a step by its id, or by a path of a run that ends at it; raises KeyError."""
@@ -224,6 +252,11 @@ class WorkflowDefinition:
     @cached_property
     def _by_id(self) -> dict[str, StepDefinition]:
         return {step.id: step for step in self.all_steps}
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        """Name the workflows that steps run."""
+        return tuple(step.workflow for step in self.all_steps if step.type is StepType.SUBWORKFLOW)
 
     @property
     def signals(self) -> tuple[str, ...]:

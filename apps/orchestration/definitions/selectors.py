@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.orchestration.definitions.contracts import (
     TriggerDefinition,
@@ -27,6 +27,7 @@ from apps.tenants.contracts import TenantRef
 MEMORY_SIZE = 1000
 REMEMBERED_S = 1.0  # every process follows another publication or tool setting within this time
 _digests: Memory[str] = Memory(REMEMBERED_S)
+_started: Memory[list[str]] = Memory(REMEMBERED_S)
 _tools: Memory[dict[str, dict[str, Any]]] = Memory(REMEMBERED_S)
 _compiled: dict[str, WorkflowDefinition] = {}
 _lock = threading.Lock()
@@ -83,13 +84,18 @@ def _triggered_digest(tenant: TenantRef, event: str, preferred: str) -> str:
 
 
 def list_started_by(*, tenant: TenantRef, event: str) -> list[WorkflowDefinition]:
-    """Return the published workflows that an event starts, by name."""
+    """Return the published workflows that an event starts, by name; remembered for a second."""
+    digests = _started.get((str(tenant.id), event), lambda: _started_digests(tenant, event))
+    return [get_definition(tenant=tenant, digest=digest) for digest in digests]
+
+
+def _started_digests(tenant: TenantRef, event: str) -> list[str]:
+    named = Q()
+    for name in {event, event.removeprefix("agent.")}:
+        named |= Q(triggers__contains=[{"type": "event", "event": name}])
     with in_tenant(tenant):
-        versions = WorkflowVersion.objects.filter(
-            state=VersionState.PUBLISHED, triggers__contains=[{"type": "event", "event": event}]
-        )
-        digests = versions.order_by("workflow__name").values_list("hash", flat=True)
-        return [get_definition(tenant=tenant, digest=digest) for digest in digests]
+        versions = WorkflowVersion.objects.filter(named, state=VersionState.PUBLISHED)
+        return list(versions.order_by("workflow__name").values_list("hash", flat=True))
 
 
 def list_hooked(*, tenant: TenantRef) -> dict[str, list[WorkflowDefinition]]:
@@ -172,6 +178,7 @@ def get_tool_settings(*, tenant: TenantRef) -> dict[str, dict[str, Any]]:
 def forget_definitions() -> None:
     """Forget what was remembered for a second, for tests and after it was changed in this process."""
     _digests.forget()
+    _started.forget()
     _tools.forget()
 
 

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView, WorkflowDefinition
 from apps.orchestration.definitions.errors import InvalidWorkflowSource
+from apps.orchestration.definitions.family import find_problems_among
 from apps.orchestration.definitions.language.compiler import (
     InvalidWorkflow,
     compile_workflow,
@@ -25,6 +26,7 @@ from apps.orchestration.definitions.models import ToolSetting, Workflow, Workflo
 from apps.orchestration.definitions.sealing import store, with_masks
 from apps.orchestration.definitions.selectors import forget_definitions, version_view
 from apps.orchestration.mcp.selectors import list_specs
+from apps.orchestration.scheduling import follow_schedules
 from apps.orchestration.tools.contract import tools_of_tenant
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
@@ -36,9 +38,9 @@ LIBRARY = Path(__file__).with_name("library")
 
 
 def validate_workflow(*, tenant: TenantRef, source: str) -> list[Problem]:
-    """Check a source with the tenant's tools; an empty list means that it can be published."""
+    """Check a source among the tenant's tools and workflows; an empty list means that it can be published."""
     with tools_of_tenant(list_specs(tenant=tenant)):
-        return find_problems(source)
+        return find_problems(source) or find_problems_among(tenant=tenant, source=source)
 
 
 def preview_workflow(*, tenant: TenantRef, source: str) -> WorkflowDefinition:
@@ -192,10 +194,9 @@ def _next_number(workflow: Workflow) -> int:
 
 
 def _publish(tenant: TenantRef, workflow: Workflow, version: WorkflowVersion) -> WorkflowVersion:
-    try:
-        definition = preview_workflow(tenant=tenant, source=version.source)
-    except InvalidWorkflow as error:
-        raise InvalidWorkflowSource(error.problems) from None
+    if problems := validate_workflow(tenant=tenant, source=version.source):
+        raise InvalidWorkflowSource(problems)
+    definition = preview_workflow(tenant=tenant, source=version.source)
     if version.compiled is not None and version.hash != definition.hash:
         # A tool means something else by now; runs of the version go on with what it meant then.
         version = WorkflowVersion(workflow=workflow, number=_next_number(workflow), source=version.source)
@@ -208,6 +209,7 @@ def _publish(tenant: TenantRef, workflow: Workflow, version: WorkflowVersion) ->
     version.save()
     workflow.description = definition.description
     workflow.save()
+    follow_schedules(definition)
     return version
 
 

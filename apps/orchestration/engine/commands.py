@@ -53,6 +53,22 @@ class BeginWait:
 
 
 @dataclass(frozen=True)
+class BeginChild:
+    """Begin a step's own run, and wait for its end."""
+
+    step: StepDefinition
+    attempt: int
+    arguments: Mapping[str, Any]
+    condition: Mapping[str, Any] | None = None
+    delay_s: float = 0.0
+    place: str = ""
+
+    @property
+    def path(self) -> str:
+        return self.place or self.step.id
+
+
+@dataclass(frozen=True)
 class Await:
     """See whether what a step waits for is there; else the run sleeps on."""
 
@@ -130,6 +146,21 @@ class UndoStep:
 
 
 @dataclass(frozen=True)
+class UndoChild:
+    """See to it that a step's own run leaves nothing behind; `retries` tells how often a person asked."""
+
+    step: str
+    attempt: int
+    child_id: str
+    is_asked: bool
+    retries: int
+
+    @property
+    def path(self) -> str:
+        return f"{self.step}/undo"
+
+
+@dataclass(frozen=True)
 class Finish:
     """End the run."""
 
@@ -142,5 +173,17 @@ class Rest:
 
 
 Command = (
-    Record | Execute | BeginWait | Await | LookUp | Together | Linger | RunFallback | UndoStep | Finish | Rest
+    Record
+    | Execute
+    | BeginWait
+    | BeginChild
+    | Await
+    | LookUp
+    | Together
+    | Linger
+    | RunFallback
+    | UndoStep
+    | UndoChild
+    | Finish
+    | Rest
 )

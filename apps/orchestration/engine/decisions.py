@@ -10,6 +10,7 @@ from apps.orchestration.contracts import RunStatus, StepStatus
 from apps.orchestration.definitions.contracts import (
     DEFAULT_MAX_ITEMS,
     END,
+    UNDO_CHILD,
     CompensationDefinition,
     Effect,
     StepDefinition,
@@ -25,6 +26,7 @@ from apps.orchestration.definitions.language.expressions import (
 )
 from apps.orchestration.engine.choosing import choose
 from apps.orchestration.engine.commands import Await as Await
+from apps.orchestration.engine.commands import BeginChild as BeginChild
 from apps.orchestration.engine.commands import BeginWait as BeginWait
 from apps.orchestration.engine.commands import Command as Command
 from apps.orchestration.engine.commands import Execute as Execute
@@ -35,7 +37,9 @@ from apps.orchestration.engine.commands import Record as Record
 from apps.orchestration.engine.commands import Rest as Rest
 from apps.orchestration.engine.commands import RunFallback as RunFallback
 from apps.orchestration.engine.commands import Together as Together
+from apps.orchestration.engine.commands import UndoChild as UndoChild
 from apps.orchestration.engine.commands import UndoStep as UndoStep
+from apps.orchestration.engine.family import list_open, undo_child
 from apps.orchestration.engine.flow import (
     JOINED,
     Awaiting,
@@ -186,6 +190,8 @@ def _begin(
         return _open(path, step, arguments, condition)
     if step.type is StepType.WAIT:
         return BeginWait(step, known.attempt + 1, arguments, condition, path)
+    if step.type is StepType.SUBWORKFLOW:
+        return BeginChild(step, known.attempt + 1, arguments, condition, known.retry_in_s, path)
     return Execute(
         step, known.attempt + 1, arguments, variables, condition, delay_s=known.retry_in_s, place=path
     )
@@ -267,11 +273,12 @@ def list_undoable(state: RunState, definition: WorkflowDefinition) -> list[Compe
     declared = [
         (path, undo[step_id]) for path in reversed(state.done) if (step_id := step_id_of(path)) in undo
     ]
-    return [
+    done = [
         found if path == found.step else replace(found, step=path)
         for path, found in declared
         if state.step(path).status is not StepStatus.UNDONE
     ]
+    return [*list_open(state, definition), *done]
 
 
 def _undo_next(state: RunState, definition: WorkflowDefinition, settings: Settings) -> Command:
@@ -293,6 +300,8 @@ def _undo(
     definition: WorkflowDefinition,
     settings: Settings,
 ) -> Command:
+    if compensation.action == UNDO_CHILD:
+        return undo_child(compensation.step, state)
     known = state.step(compensation.step)
     undone = known.output or {}
     if known.undo.is_intended:

@@ -17,6 +17,8 @@ from apps.orchestration import events, metrics
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import Effect, WorkflowDefinition
 from apps.orchestration.engine import decisions as d
+from apps.orchestration.engine.awaiting import end_wait
+from apps.orchestration.engine.children import begin_child, undo_child
 from apps.orchestration.engine.choosing import NAP_S
 from apps.orchestration.engine.deadlines import Deadline, deadline_of, is_limited, limit_statements
 from apps.orchestration.engine.finish import finish
@@ -25,7 +27,7 @@ from apps.orchestration.engine.flow import scope_of
 from apps.orchestration.engine.journal import CancelArrived, Journal, LeaseLost
 from apps.orchestration.engine.state import Kind
 from apps.orchestration.engine.telling import step_events
-from apps.orchestration.engine.waits import begin_wait, end_wait
+from apps.orchestration.engine.waits import begin_wait
 from apps.orchestration.steps.context import OutcomeUnknown, Output, StepContext, StepFailed
 from apps.orchestration.steps.registry import find_action, find_lookup
 from apps.orchestration.tools.specs import TOOLS
@@ -112,15 +114,15 @@ class Execution:
         journal = self.journal
         if self._has_to_stop():
             return
-        if journal.waiting and time.monotonic() - journal.oldest_waiting > FLUSH_AFTER_S:
-            journal.flush()
         match command:
             case d.Record(fact):
                 journal.note(fact.kind, dict(fact.data))
             case d.Execute():
                 self._execute(command)
-            case d.Together() | d.Linger() | d.BeginWait() | d.Await():
-                self._wait_or_fly(command, is_fresh)
+            case d.BeginWait() | d.BeginChild() | d.Await() | d.UndoChild() | d.Linger():
+                self._wait(command)
+            case d.Together(commands):
+                self._do_together(commands, is_fresh)
             case d.LookUp():
                 self._look_up(command)
             case d.RunFallback():
@@ -131,7 +133,7 @@ class Execution:
                 self.reply = finish(journal, self.definition, status)
 
     def _has_to_stop(self) -> bool:
-        """Note that somebody asked to cancel the run, or that its time is over."""
+        """Note that somebody asked to cancel the run, or that its time is over; else store what waits long."""
         journal = self.journal
         if journal.is_cancel_requested and not journal.state.is_cancelling:
             journal.note(Kind.CANCEL_REQUESTED, {})
@@ -139,18 +141,22 @@ class Execution:
         if self.deadline and self.deadline.has_passed(journal.state):
             journal.note(Kind.RUN_TIMED_OUT, {"error": self.deadline.error})
             return True
+        if journal.waiting and time.monotonic() - journal.oldest_waiting > FLUSH_AFTER_S:
+            journal.flush()
         return False
 
-    def _wait_or_fly(self, command: d.Together | d.Linger | d.BeginWait | d.Await, is_fresh: bool) -> None:
+    def _wait(self, command: d.BeginWait | d.BeginChild | d.Await | d.UndoChild | d.Linger) -> None:
         match command:
-            case d.BeginWait():
-                begin_wait(self.journal, command)
-            case d.Await():
-                self.is_asleep = end_wait(self.journal, (command,), self._at_most)
             case d.Linger(waits):
                 self._linger(waits)
-            case d.Together(commands):
-                self._do_together(commands, is_fresh)
+            case d.BeginWait():
+                begin_wait(self.journal, command)
+            case d.BeginChild():
+                begin_child(self.journal, command)
+            case d.Await():
+                self.is_asleep = end_wait(self.journal, (command,), self._at_most)
+            case d.UndoChild():
+                self.is_asleep = undo_child(self.journal, command)
 
     def _do_together(self, commands: tuple[d.Execute | d.Await, ...], is_fresh: bool) -> None:
         """Begin what calls out, all intents in one transaction; or sleep until one of the waits is over."""
@@ -235,7 +241,8 @@ class Execution:
 
     def _step_context(self, command: d.Execute, **more: Any) -> StepContext:
         step = command.step
-        given = {"model": step.model, "tool": step.tool, "timeout_s": step.timeout_s, **more}
+        names = ("model", "tool", "graph", "timeout_s")
+        given = {name: getattr(step, name) for name in names} | more
         return self._context(command.path, command.path, command.arguments, **given)
 
     def _execute(self, command: d.Execute) -> None:

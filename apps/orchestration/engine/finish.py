@@ -12,7 +12,9 @@ from apps.conversations.services import post_reply
 from apps.orchestration import events, metrics
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import WorkflowDefinition
+from apps.orchestration.engine.children import waking_parent
 from apps.orchestration.engine.journal import Journal
+from apps.orchestration.engine.outputs import compute_outputs
 from apps.orchestration.engine.receipts import Receipt, make_receipt
 from apps.orchestration.engine.state import Kind
 
@@ -29,11 +31,16 @@ def finish(journal: Journal, definition: WorkflowDefinition, status: RunStatus) 
     latency_ms = max(0, round((timezone.now() - run.created_at).total_seconds() * 1000))
     is_well = status is RunStatus.COMPLETED
     reply = None
-    with journal.commit(begins_something=is_well, is_finished=True, lease_owner="") as fields:
-        journal.note(Kind.RUN_ENDED, {"status": status.value})
+    with (
+        waking_parent(journal),
+        journal.commit(begins_something=is_well, is_finished=True, lease_owner="") as fields,
+    ):
+        given = compute_outputs(journal.state, definition) if is_well else {}
+        journal.note(Kind.RUN_ENDED, {"status": status.value, **given})
         receipt = make_receipt(journal.state, definition, run, latency_ms)
         if not journal.state.is_undone_on_request:
-            fields["output"], reply = _reply(journal, status, receipt)
+            output, reply = _reply(journal, status, receipt)
+            fields["output"] = {**output, **given}
             _record_usage(journal, receipt)
         journal.events.append(_event(journal, status, receipt, journal.state.error))
     metrics.agent_runs_total.labels(str(journal.tenant.id), run.workflow_name, status.value).inc()
@@ -68,7 +75,7 @@ def _record_usage(journal: Journal, receipt: Receipt) -> None:
     record_usages(
         tenant=journal.tenant,
         quantities={
-            "run": 1,
+            "run": 1 if run.parent_run_id is None else 0,  # the run above is what is paid for
             "prompt_token": receipt.prompt_tokens,
             "completion_token": receipt.completion_tokens,
         },
@@ -76,7 +83,7 @@ def _record_usage(journal: Journal, receipt: Receipt) -> None:
         run_id=run.id,
         conversation_id=run.conversation_id,
         data={"workflow": run.workflow_name, "model": receipt.data["model"]},
-        settles=run.id if run.message_id is None else None,
+        settles=run.id if run.message_id is None and run.parent_run_id is None else None,
     )
 
 

@@ -16,7 +16,7 @@ from apps.orchestration.definitions.contracts import (
     WorkflowDefinition,
     step_id_of,
 )
-from apps.orchestration.engine.state import RunState
+from apps.orchestration.engine.state import RunState, StepState
 
 OPEN = frozenset(
     {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.WAITING, StepStatus.FAILED, StepStatus.UNKNOWN}
@@ -215,8 +215,9 @@ def _in_parallel(path: str, step: StepDefinition, state: RunState) -> Iterator[M
     rest = [left for branch in step.branches for left in _left_over(prefix, branch.steps, state)]
     if not rest:
         yield Close(path, step, {"branches": joined, "count": len(joined)})
-    idle = (left for left in rest if state.step(left).is_open or not _is_under_way(state.step(left).status))
-    yield from (LeaveOut(left) for left in islice(idle, 1))
+    idle = (left for left in rest if state.step(left.path).is_open or not _is_under_way(left.path, state))
+    yield from (LeaveOut(left.path) for left in islice(idle, 1))
+    yield from (Awaiting(left.path, left.step) for left in rest if _is_run(state.step(left.path)))
 
 
 def _in_foreach(path: str, step: StepDefinition, state: RunState) -> Iterator[Move]:
@@ -229,7 +230,7 @@ def _in_foreach(path: str, step: StepDefinition, state: RunState) -> Iterator[Mo
         yield from _in_sequence(f"{path}[{index}].", step.body, state)
 
 
-def _left_over(prefix: str, steps: Iterable[StepDefinition], state: RunState) -> Iterator[str]:
+def _left_over(prefix: str, steps: Iterable[StepDefinition], state: RunState) -> Iterator[Begin]:
     """Yield what is not over of a branch that is needed no more; a container after all that is inside."""
     for step in steps:
         path = prefix + step.id
@@ -241,7 +242,7 @@ def _left_over(prefix: str, steps: Iterable[StepDefinition], state: RunState) ->
         ]
         yield from inside
         if not inside and known.status in OPEN and path not in state.failed:
-            yield path
+            yield Begin(path, step)
 
 
 def _sequences_in(
@@ -257,8 +258,14 @@ def _sequences_in(
                 yield prefix, step.body
 
 
-def _is_under_way(status: StepStatus) -> bool:
-    return status in (StepStatus.RUNNING, StepStatus.UNKNOWN)
+def _is_under_way(path: str, state: RunState) -> bool:
+    known = state.step(path)
+    return known.status in (StepStatus.RUNNING, StepStatus.UNKNOWN) or _is_run(known)
+
+
+def _is_run(known: StepState) -> bool:
+    """Tell whether a step waits for the end of a run of its own, which goes on whoever needs it."""
+    return known.status is StepStatus.WAITING and (known.awaited or {}).get("kind") == "run"
 
 
 def _is_joined(prefix: str, branch: BranchDefinition, state: RunState) -> bool:

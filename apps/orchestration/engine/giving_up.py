@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from apps.orchestration.contracts import RunStatus
-from apps.orchestration.definitions.contracts import WorkflowDefinition
+from apps.orchestration.definitions.contracts import UNDO_CHILD, WorkflowDefinition
 from apps.orchestration.engine import decisions as d
+from apps.orchestration.engine.children import waking_parent
 from apps.orchestration.engine.journal import Journal
 from apps.orchestration.engine.state import Kind
 
@@ -18,7 +19,7 @@ def give_up(journal: Journal, definition: WorkflowDefinition, settings: dict[str
     command = d.decide(journal.state, definition, settings)
     final = {"error": ERROR, "is_final": True}
     match command:
-        case d.Execute() | d.BeginWait() | d.Await():
+        case d.Execute() | d.BeginChild() | d.BeginWait() | d.Await():
             journal.note(Kind.STEP_FAILED, {"step": command.path, "attempt": command.attempt, **final})
         case d.Together(commands):
             for one in commands:
@@ -31,8 +32,12 @@ def give_up(journal: Journal, definition: WorkflowDefinition, settings: dict[str
         case d.UndoStep(compensation, attempt):
             undone = {"step": compensation.step, "action": compensation.action, "attempt": attempt}
             journal.note(Kind.UNDO_FAILED, {**undone, **final})
+        case d.UndoChild(step_id, attempt):
+            undone = {"step": step_id, "action": UNDO_CHILD, "attempt": attempt}
+            journal.note(Kind.UNDO_FAILED, {**undone, **final})
         case d.Finish():
             journal.note(Kind.RUN_ENDED, {"status": RunStatus.FAILED.value, "error": ERROR})
-            journal.flush(is_finished=True, lease_owner="", error=ERROR)
+            with waking_parent(journal):
+                journal.flush(is_finished=True, lease_owner="", error=ERROR)
             return
     journal.flush()

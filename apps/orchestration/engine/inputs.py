@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from apps.orchestration.definitions.contracts import StepType, WorkflowDefinition
+from apps.orchestration.definitions.language import types as t
 from apps.resilience.errors import InvalidInput
 
 MAX_TEXT = 20_000
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,), "int": (int,), "double": (int, float), "bool": (bool,), "list": (list,), "map": (dict,),
-}  # fmt: skip
 MESSAGE_INPUTS = {
     "text": "string", "channel": "string", "customer_id": "string", "conversation_id": "string",
     "message_id": "string",
@@ -30,16 +28,10 @@ def check_input(definition: WorkflowDefinition, given: dict[str, Any]) -> dict[s
         if name not in types:
             known = ", ".join(sorted(types))
             errors[f"input.{name}"] = [f"The workflow has no such input. It knows: {known}."]
-        elif value is not None and not _fits(value, types[name]):
+        elif value is not None and not t.fits(value, types[name]):
             errors[f"input.{name}"] = [f"This must be of type {types[name]}."]
         elif isinstance(value, str) and ("\x00" in value or len(value) > MAX_TEXT):
             errors[f"input.{name}"] = [f"Use at most {MAX_TEXT} characters, without NUL."]
     if errors:
         raise InvalidInput(errors)
     return given
-
-
-def _fits(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "bool"
-    return isinstance(value, _TYPES[kind])

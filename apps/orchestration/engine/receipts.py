@@ -31,8 +31,8 @@ def make_receipt(state: RunState, definition: WorkflowDefinition, run: AgentRun,
     """Write the receipt of a run that ends."""
     by_type = _latest_outputs(state, definition)
     route = by_type.get(StepType.ROUTER, {})
-    written = _outputs(state, definition, StepType.LLM)
-    answer = by_type.get(StepType.LLM, {})
+    written = [o for kind in (StepType.LLM, StepType.JUDGE) for o in _outputs(state, definition, kind)]
+    answer = by_type.get(StepType.LLM) or by_type.get(StepType.SUBWORKFLOW, {})
     text = str((state.fallback or {}).get("output", {}).get("text") or answer.get("text", ""))
     sources = [] if state.fallback else list(answer.get("citations", []))
     tokens = {name: sum(o.get(name, 0) for o in written) for name in ("prompt_tokens", "completion_tokens")}

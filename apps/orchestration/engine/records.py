@@ -19,11 +19,12 @@ _RUN, _FACT = AgentRun._meta.db_table, RunEvent._meta.db_table
 _INSERT = f"""
 WITH run AS (
   INSERT INTO {_RUN} (id, created_at, workflow_name, workflow_version, workflow_hash, status, input, error,
-                      conversation_id, message_id, version, lease_epoch, lease_owner, claims, priority,
-                      due_at)
+                      conversation_id, message_id, parent_run_id, parent_path, depth,
+                      version, lease_epoch, lease_owner, claims, priority, due_at)
   VALUES (%(id)s, %(created_at)s, %(workflow_name)s, %(workflow_version)s, %(workflow_hash)s, %(status)s,
-          %(input)s, '', %(conversation_id)s, %(message_id)s, 1, %(lease_epoch)s, %(lease_owner)s, %(claims)s,
-          %(priority)s, statement_timestamp() + make_interval(secs => %(due_in_s)s))
+          %(input)s, '', %(conversation_id)s, %(message_id)s, %(parent_run_id)s, %(parent_path)s, %(depth)s,
+          1, %(lease_epoch)s, %(lease_owner)s, %(claims)s, %(priority)s,
+          statement_timestamp() + make_interval(secs => %(due_in_s)s))
   RETURNING tenant_id, id
 )
 INSERT INTO {_FACT} (tenant_id, run_id, seq, kind, data) SELECT tenant_id, id, 1, %(kind)s, %(data)s FROM run
@@ -63,7 +64,8 @@ def insert_run(run: AgentRun, fact: Fact, *, due_in_s: float) -> None:
     )  # about: the row's own is by the database's clock
     names = ("id", "created_at", "workflow_name", "workflow_version", "workflow_hash", "status", "message_id")
     more = ("conversation_id", "lease_epoch", "lease_owner", "claims", "priority")
-    values = {name: getattr(run, name) for name in (*names, *more)}
+    above = ("parent_run_id", "parent_path", "depth")
+    values = {name: getattr(run, name) for name in (*names, *more, *above)}
     said = {"input": Jsonb(run.input), "kind": fact.kind.value, "data": Jsonb(dict(fact.data))}
     write_later(_INSERT, {**values, **said, "due_in_s": due_in_s})
 

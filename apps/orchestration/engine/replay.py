@@ -24,6 +24,8 @@ OUTCOMES = {
     d.Await: {Kind.STEP_COMPLETED, Kind.STEP_FAILED},
     d.LookUp: {Kind.STEP_RESOLVED, Kind.STEP_UNKNOWN},
     d.RunFallback: {Kind.FALLBACK_COMPLETED, Kind.FALLBACK_FAILED},
+    d.BeginChild: {Kind.STEP_WAITING, Kind.STEP_FAILED},
+    d.UndoChild: {Kind.UNDO_INTENDED, Kind.STEP_UNDONE, Kind.UNDO_FAILED},
     d.UndoStep: {Kind.UNDO_INTENDED, Kind.STEP_UNDONE, Kind.UNDO_FAILED},
 }
 
@@ -103,6 +105,8 @@ def _step(fact: Fact) -> str:
 def _step_of(command: d.Command) -> str:
     if isinstance(command, d.UndoStep):
         return command.compensation.step
+    if isinstance(command, d.UndoChild):
+        return command.step
     return str(getattr(command, "path", ""))
 
 

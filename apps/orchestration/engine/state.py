@@ -209,10 +209,16 @@ def _failed(state: RunState, data: Mapping[str, Any]) -> RunState:
         attempt=data["attempt"],
         error=data["error"],
         retry_in_s=data.get("retry_in_s", 0.0),
+        awaited=_ended_as(state.step(step).awaited, data),
     )
     if not data["is_final"]:
         return changed
     return replace(changed, failed_step=step, error=data["error"], failed=(*state.failed, step))
+
+
+def _ended_as(awaited: Mapping[str, Any] | None, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Add how the run that a step waited for has ended."""
+    return {**awaited, "ended": data["ended"]} if awaited and "ended" in data else awaited
 
 
 def _unknown(state: RunState, data: Mapping[str, Any]) -> RunState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import connection
@@ -27,7 +27,7 @@ def begin_wait(journal: Journal, command: d.BeginWait) -> None:
     base = {"step": command.path, "attempt": command.attempt, "condition": command.condition}
     try:
         length = asked.get("for") or asked.get("timeout")
-        until = None if length is None else _moment_after(journal, duration_s(str(length)))
+        until = None if length is None else moment_after(journal, duration_s(str(length)))
     except ValueError as error:
         journal.note(Kind.STEP_FAILED, {**base, "error": str(error), "is_final": True})
         return
@@ -36,31 +36,13 @@ def begin_wait(journal: Journal, command: d.BeginWait) -> None:
     journal.note(Kind.STEP_WAITING, {**base, "awaited": awaited})
 
 
-def end_wait(journal: Journal, waits: Sequence[d.Await], at_most: Callable[[float], float] | None) -> bool:
-    """Take the first of what is awaited if it is there, in the transaction that says so; else sleep.
-
-    Returns whether the run sleeps, until the first wait is over by itself, as `at_most` shortens it; with
-    None it has other things to do. Raises LeaseLost, CancelArrived. The run's row is locked, as it is by
-    whoever sends a signal: what arrives is seen here, or finds the run asleep and wakes it.
-    """
-    with journal.commit(begins_something=True) as fields:
-        left = [_end_if_over(journal, command) for command in waits]
-        if None in left:
-            return False
-        if at_most is not None:
-            soonest_s = at_most(min(seconds for seconds in left if seconds is not None))
-            rests = soonest_s == math.inf
-            fields |= {"due_in_s": 0.0 if rests else soonest_s, "rests": rests, "lease_owner": ""}
-    return at_most is not None
-
-
-def _end_if_over(journal: Journal, command: d.Await) -> float | None:
+def end_if_over(journal: Journal, command: d.Await) -> float | None:
     """End a wait, or return for how many seconds it may still last."""
     awaited = command.awaited
     signal = _oldest_signal(journal, mailbox_of(command.path, awaited))
     left_s = math.inf
     if signal is None and awaited["until"]:
-        left_s = (dt.datetime.fromisoformat(awaited["until"]) - _now()).total_seconds()
+        left_s = (dt.datetime.fromisoformat(awaited["until"]) - database_now()).total_seconds()
     if signal is None and left_s > 0:
         return left_s
     if signal is not None:
@@ -99,12 +81,14 @@ def _oldest_signal(journal: Journal, name: str) -> RunSignal | None:
     return RunSignal.objects.filter(run_id=journal.run.id, name=name, taken_at=None).order_by("id").first()
 
 
-def _moment_after(journal: Journal, seconds: float) -> str:
+def moment_after(journal: Journal, seconds: float) -> str:
+    """Tell when so many seconds will have passed."""
     with in_tenant(journal.tenant):
-        return (_now() + dt.timedelta(seconds=seconds)).isoformat()
+        return (database_now() + dt.timedelta(seconds=seconds)).isoformat()
 
 
-def _now() -> dt.datetime:
+def database_now() -> dt.datetime:
+    """Ask the clock that alone counts, in the caller's transaction."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement_timestamp()")
         found: dt.datetime = cursor.fetchone()[0]

@@ -66,7 +66,7 @@ def draw(definition: WorkflowDefinition, states: dict[str, str] | None = None) -
     known, steps, undos = states or {}, [], []
     for number, step in enumerate(definition.steps):
         y = GAP // 2 + number * (HEIGHT + GAP)
-        note = step.tool or step.model or step.type.value
+        note = step.tool or step.model or step.workflow or step.graph or step.type.value
         state = known.get(step.id, "")
         box = Box(LEFT, y, BOX, _short(step.id), _short(note), state, _short(step.condition))
         steps.append(box)
@@ -79,7 +79,7 @@ def draw(definition: WorkflowDefinition, states: dict[str, str] | None = None) -
 
 
 def _line(definition: WorkflowDefinition, step: StepDefinition) -> str:
-    words = f"{step.id}: {step.type.value}{f' {step.tool}' if step.tool else ''}"
+    words = f"{step.id}: {step.type.value} {step.tool or step.workflow or step.graph}".rstrip()
     if step.condition:
         words += f", if {step.condition}"
     undo = definition.compensation.get(step.id)

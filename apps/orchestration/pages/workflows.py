@@ -8,11 +8,12 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from apps.orchestration.definitions import selectors, services
-from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView
+from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView, WorkflowView
 from apps.orchestration.definitions.errors import InvalidWorkflowSource
 from apps.orchestration.definitions.language.compiler import InvalidWorkflow
 from apps.orchestration.forms import SourceForm
 from apps.orchestration.pages.graph import Graph, draw
+from apps.orchestration.scheduling import list_next_moments, list_schedules
 from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
@@ -119,15 +120,27 @@ def _edit(request: MemberRequest, name: str | None, source: str, base: str) -> H
         else:
             return _saved(request, saved)
     shown = form.data.get("source", source) if form.is_bound else source
+    workflow = selectors.get_workflow(tenant=request.tenant, name=name) if name else None
     found, graph = _check(request.tenant, shown)
     context: dict[str, Any] = {
         "form": form,
         "name": name,
+        "starts": _starts(request.tenant, workflow) if workflow else [],
         "problems": problems or found,
         "graph": graph,
-        "workflow": selectors.get_workflow(tenant=request.tenant, name=name) if name else None,
+        "workflow": workflow,
     }
     return render(request, "orchestration/workflow.html", context, status=422 if form.errors else 200)
+
+
+def _starts(tenant: TenantRef, workflow: WorkflowView) -> list[dict[str, Any]]:
+    """Return what starts the published version, with a schedule's next moments and its last trouble."""
+    is_scheduled = any(trigger.schedule for trigger in workflow.triggers)
+    known = list_schedules(tenant=tenant, workflow_name=workflow.name) if is_scheduled else {}
+    return [
+        {"trigger": t, "moments": list_next_moments(t), "row": known.get(t.schedule)}
+        for t in workflow.triggers
+    ]
 
 
 def _save(tenant: TenantRef, name: str | None, given: dict[str, str]) -> VersionView:

@@ -43,6 +43,7 @@ class StepContext:
     undone: Mapping[str, Any] = field(default_factory=dict)
     model: str = ""
     tool: str = ""
+    graph: str = ""
     timeout_s: float | None = None
     emit: Callable[[str], None] | None = None
 

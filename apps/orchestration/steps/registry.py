@@ -36,6 +36,8 @@ TOOL_ACTIONS = {
 STEP_ACTIONS = {
     StepType.ROUTER: "steps.router.route",
     StepType.LLM: "steps.llm.write_reply",
+    StepType.LANGGRAPH: "steps.langgraph.run_graph",
+    StepType.JUDGE: "steps.judge.judge",
     StepType.ESCALATION: "steps.escalation.escalate",
 }
 Lookup = Callable[[StepContext], Output | None]

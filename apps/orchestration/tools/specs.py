@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from apps.orchestration.definitions.contracts import MOST_ITEMS, Effect
 from apps.orchestration.definitions.durations import DURATION
 from apps.orchestration.definitions.language import types as t
+from apps.orchestration.tools import rubrics
 from apps.orchestration.tools.contract import Schema, ToolCatalogue, ToolSpec
 from apps.orchestration.tools.contract import arguments as _arguments
 from apps.orchestration.tools.customer_specs import CUSTOMER_TOOLS
@@ -181,6 +182,32 @@ _STEPS = [
         outputs={
             "timed_out": t.BOOL, "approved": t.BOOL, "by": t.STRING, "comment": t.STRING,
             "payload": t.ANY_MAP,
+        },
+    ),
+    ToolSpec(
+        name="judge",
+        summary="Score a text against a rubric, by rules or by a model.",
+        effect=Effect.NONE,
+        arguments=rubrics.ARGUMENTS,
+        outputs={
+            "score": t.DOUBLE, "passed": t.BOOL, "criteria": t.list_of(t.ANY_MAP), "by": t.STRING,
+            "fallback_reason": t.STRING,
+        },
+    ),
+    ToolSpec(
+        name="langgraph",
+        summary="Run a LangGraph graph that the operator provides to its end; `config` is its input.",
+        effect=Effect.NEITHER,  # unless the operator says that it is idempotent
+        arguments={"type": "object", "properties": {}},
+        outputs={"result": t.ANY_MAP},
+    ),
+    ToolSpec(
+        name="subworkflow",
+        summary="Run another published workflow as a run of its own, and wait for its end.",
+        effect=Effect.TRANSACTIONAL,
+        arguments={"type": "object", "properties": {}},
+        outputs={
+            "run_id": t.STRING, "status": t.STRING, "text": t.STRING, "outputs": t.ANY_MAP, "knows": t.BOOL,
         },
     ),
 ]  # fmt: skip

@@ -8,11 +8,13 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from apps.orchestration.definitions.contracts import Problem, hook_name
+from apps.orchestration.definitions.contracts import Problem
 from apps.orchestration.definitions.durations import DURATION, duration_s
 from apps.orchestration.definitions.language import types as t
+from apps.orchestration.definitions.language.children import check_subworkflow
 from apps.orchestration.definitions.language.expressions import Hole, compile_expression, parse_text
 from apps.orchestration.definitions.language.flow_checks import check_flow
+from apps.orchestration.definitions.language.graphs import check_langgraph
 from apps.orchestration.definitions.language.nesting import (
     Step,
     each_place,
@@ -20,8 +22,10 @@ from apps.orchestration.definitions.language.nesting import (
     sequences_in,
     transitions_of,
 )
+from apps.orchestration.definitions.language.rubrics import check_judge
 from apps.orchestration.definitions.language.schema import schema_problems
 from apps.orchestration.definitions.language.source import Path, Source
+from apps.orchestration.definitions.language.triggers import check_triggers, implied_inputs
 from apps.orchestration.definitions.language.typecheck import ExpressionError, infer, suggestion
 from apps.orchestration.definitions.language.types import Type
 from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
@@ -46,11 +50,12 @@ def check_meaning(source: Source) -> list[Problem]:
     """Check a source whose shape is right; returns its problems."""
     return [
         *_check_inputs(source),
-        *_check_triggers(source),
+        *check_triggers(source),
         *_check_whole_timeout(source),
         *_check_steps(source),
         *_check_compensation(source),
         *_check_error_handling(source),
+        *_check_outputs(source),
     ]
 
 
@@ -68,38 +73,18 @@ def _check_duration(source: Source, path: Path, text: Any) -> Iterator[Problem]:
 
 
 def _check_inputs(source: Source) -> Iterator[Problem]:
-    checks: dict[str, Any] = {
-        "string": str,
-        "int": int,
-        "double": (int, float),
-        "bool": bool,
-        "list": list,
-        "map": dict,
-    }
     for name, spec in source.data.get("inputs", {}).items():
         default = spec.get("default")
-        wrong_bool = isinstance(default, bool) and spec["type"] != "bool"
-        if default is not None and (wrong_bool or not isinstance(default, checks[spec["type"]])):
+        if default is not None and not t.fits(default, spec["type"]):
             yield source.problem(
                 ("inputs", name, "default"), f"the default is not a {spec['type']}", f"write a {spec['type']}"
             )
 
 
-def _check_triggers(source: Source) -> Iterator[Problem]:
-    needs = {"webhook": "endpoint", "websocket": "event", "event": "event"}
-    for index, trigger in enumerate(source.data.get("triggers", [])):
-        field = needs.get(trigger["type"])
-        if field and field not in trigger:
-            message = f"a {trigger['type']} trigger needs `{field}`"
-            yield source.problem(("triggers", index), message, f"add a line: {field}: …")
-        elif trigger["type"] == "webhook" and not hook_name(trigger["endpoint"]):
-            where, fix = ("triggers", index, "endpoint"), 'write "/webhook/" and the name of an endpoint'
-            yield source.problem(where, "no webhook endpoint can have this address", fix)
-
-
 def initial_variables(data: Mapping[str, Any]) -> Variables:
     """List what conditions may read before the first step."""
     declared = {name: t.named(spec["type"]) for name, spec in data.get("inputs", {}).items()}
+    declared |= {name: t.named(kind) for name, (kind, _) in implied_inputs(data).items()}
     return {
         "text": t.STRING,
         "channel": t.STRING,
@@ -123,7 +108,7 @@ def _check_steps(source: Source) -> Iterator[Problem]:
     variables = initial_variables(source.data)
     if any("next" in step for step in steps):
         # A run may come from any step to any other: what did not happen yet reads as nothing.
-        variables = _after_all(steps, variables)
+        variables = _after_all(source, steps, variables)
     yield from _check_sequence(source, ("steps",), steps, variables, known)
     yield from _check_undoing(source, known)
 
@@ -139,7 +124,7 @@ def _check_sequence(
         known.seen.add(step["id"])
         if "condition" in step:
             yield from _check_condition(source, (*path, "condition"), step["condition"], variables)
-        spec = _spec(step)
+        spec = _spec(source, step)
         yield from _check_step_fields(source, path, step)
         if spec is None:
             continue
@@ -179,11 +164,11 @@ def _item_type(step: Step, variables: Variables) -> Type:
     return t.DYN
 
 
-def _after_all(steps: Sequence[Step], variables: Variables) -> Variables:
+def _after_all(source: Source, steps: Sequence[Step], variables: Variables) -> Variables:
     for step in steps:
         for branch in step.get("branches", []):
-            variables = _after_all(branch["steps"], variables)
-        spec = _spec(step)
+            variables = _after_all(source, branch["steps"], variables)
+        spec = _spec(source, step)
         variables = variables if spec is None else _after(variables, step, spec)
     return variables
 
@@ -205,7 +190,9 @@ def _check_undoing(source: Source, known: _Known) -> Iterator[Problem]:
                 yield from _check_text(source, inner, text, set(), known.after[step_id])
 
 
-def _spec(step: Step) -> ToolSpec | None:
+def _spec(source: Source, step: Step) -> ToolSpec | None:
+    if step.get("workflow") in source.children:
+        return source.children[step["workflow"]]
     return TOOLS.get(step.get("tool", "")) if step["type"] == "tool" else STEP_TYPES[step["type"]]
 
 
@@ -221,6 +208,10 @@ def _check_step_fields(source: Source, path: Path, step: Mapping[str, Any]) -> I
         )
     if step["type"] == "wait":
         yield from _check_wait(source, path, step.get("config", {}))
+    yield from check_subworkflow(source, path, step)
+    yield from check_langgraph(source, path, step)
+    if step["type"] == "judge":
+        yield from check_judge(source, path, step)
     if "model" in step and step["type"] != "llm":
         yield source.problem(
             (*path, "model"), f"a {step['type']} step has no model", "remove it", at_key=True
@@ -323,6 +314,29 @@ def _check_text(
                 raise ExpressionError(f"this is a {found}, not a {expected}", "convert it", 0)
         except ExpressionError as error:
             yield source.problem(path, error.message, error.fix, offset=part.offset + error.offset)
+
+
+def _check_outputs(source: Source) -> Iterator[Problem]:
+    """Check what a run gives against all of its steps; settings may be secret and are never given."""
+    if "outputs" not in source.data:
+        return
+    variables = initial_variables(source.data)
+    del variables["settings"]
+    for step in source.data["steps"]:
+        spec = _spec(source, step)
+        variables = _after(variables, step, spec) if spec else variables
+    for name, spec in source.data["outputs"].items():
+        path: Path = ("outputs", name, "value")
+        kind, value = spec["type"], spec["value"]
+        is_hole = isinstance(value, str) and value.startswith("${") and value.endswith("}")
+        if not (is_hole and value.count("${") == 1) and not t.fits(value, kind):
+            yield source.problem(
+                path, f"this is not a {kind}", f'write a {kind}, or one "${{…}}" that is one'
+            )
+            continue
+        for inner, text in _texts(value, path):
+            wanted = {kind, "int"} if kind == "double" else {kind}
+            yield from _check_text(source, inner, text, wanted if inner == path else set(), variables)
 
 
 def _check_compensation(source: Source) -> Iterator[Problem]:

@@ -9,9 +9,12 @@ from typing import Any
 
 from apps.orchestration.contracts import Priority
 from apps.orchestration.definitions.contracts import (
+    UNDO_CHILD,
     BranchDefinition,
     CompensationDefinition,
+    Effect,
     InputDefinition,
+    OutputDefinition,
     Problem,
     RetryRule,
     StepDefinition,
@@ -25,10 +28,13 @@ from apps.orchestration.definitions.language.checks import check_meaning
 from apps.orchestration.definitions.language.nesting import each_step, transitions_of
 from apps.orchestration.definitions.language.schema import check_schema
 from apps.orchestration.definitions.language.source import Source, SourceError, read_source
+from apps.orchestration.definitions.language.triggers import implied_inputs
 from apps.orchestration.tools.contract import brought_tools
+from apps.orchestration.tools.graphs import list_graphs
 from apps.orchestration.tools.specs import STEP_TYPES, TOOLS, ToolSpec
 
 DEFAULT_RETRY = RetryRule(max_attempts=3)
+ONCE = RetryRule(max_attempts=1)
 
 
 class InvalidWorkflow(Exception):
@@ -77,7 +83,7 @@ def _compile(source: str) -> WorkflowDefinition:
 
 def _promises(data: Mapping[str, Any]) -> str:
     """Name the contracts that a source relies on and that may change under it; a run keeps those it knew."""
-    used = {step["tool"] for step in data["steps"] if "tool" in step} & set(brought_tools())
+    used = {step["tool"] for step in each_step(data["steps"]) if "tool" in step} & set(brought_tools())
     return "".join(f"\n# {name} {TOOLS[name].digest}" for name in sorted(used))
 
 
@@ -91,11 +97,12 @@ def _build(source: Source, digest: str) -> WorkflowDefinition:
         hash=digest,
         description=data.get("description", ""),
         triggers=tuple(TriggerDefinition(**trigger) for trigger in data.get("triggers", [])),
-        inputs=tuple(_input(name, spec) for name, spec in data.get("inputs", {}).items()),
+        inputs=_inputs(data),
         steps=steps,
         compensation=_compensation(data),
         timeout_s=duration_s(data["timeout"]) if "timeout" in data else None,
         priority=Priority(data["priority"]) if "priority" in data else None,
+        outputs=tuple(OutputDefinition(name, **spec) for name, spec in data.get("outputs", {}).items()),
     )
 
 
@@ -124,12 +131,12 @@ def _step(step: Mapping[str, Any], retry: RetryRule, fallback: str) -> StepDefin
     return StepDefinition(
         id=step["id"],
         type=StepType(step["type"]),
-        effect=spec.effect_with(step.get("config", {})),
+        effect=_effect(step, spec),
         tool=step.get("tool", ""),
         model=step.get("model", ""),
         condition=step.get("condition", ""),
         config=step.get("config", {}),
-        retry=_retry(step.get("retry", {}), retry),
+        retry=_retry(step.get("retry", {}), _default_retry(step, retry)),
         fallback=step.get("fallback", fallback),
         timeout_s=duration_s(step["timeout"]) if "timeout" in step else step.get("timeout_s"),
         outputs={name: kind.zero() for name, kind in spec.outputs.items()},
@@ -143,7 +150,32 @@ def _step(step: Mapping[str, Any], retry: RetryRule, fallback: str) -> StepDefin
         body=tuple(_step(inner, retry, fallback) for inner in step.get("steps", [])),
         next=tuple(TransitionDefinition(**entry) for entry in transitions_of(step)),
         max_visits=step.get("max_visits", 10),
+        workflow=step.get("workflow", ""),
+        graph=step.get("graph", ""),
     )
+
+
+def _effect(step: Mapping[str, Any], spec: ToolSpec) -> Effect:
+    if step["type"] == StepType.LANGGRAPH:
+        return list_graphs()[step["graph"]].effect
+    return spec.effect_with(step.get("config", {}))
+
+
+def _default_retry(step: Mapping[str, Any], retry: RetryRule) -> RetryRule:
+    """Return the workflow's rule, but for what is only begun anew where its own step asks for that.
+
+    A run has retried its own steps already, and a graph that failed may have taken effect in parts.
+    """
+    is_whole = step["type"] == StepType.SUBWORKFLOW or (
+        step["type"] == StepType.LANGGRAPH and not list_graphs()[step["graph"]].is_idempotent
+    )
+    return ONCE if is_whole and "retry" not in step else retry
+
+
+def _inputs(data: Mapping[str, Any]) -> tuple[InputDefinition, ...]:
+    declared = [_input(name, spec) for name, spec in data.get("inputs", {}).items()]
+    given = implied_inputs(data).items()
+    return (*declared, *(InputDefinition(name, kind, default=default) for name, (kind, default) in given))
 
 
 def _input(name: str, spec: Mapping[str, Any]) -> InputDefinition:
@@ -155,7 +187,7 @@ def _input(name: str, spec: Mapping[str, Any]) -> InputDefinition:
 def _compensation(data: Mapping[str, Any]) -> dict[str, CompensationDefinition]:
     listed = [(entry["step"], entry) for entry in data.get("compensation", [])]
     own = [(step["id"], step["compensation"]) for step in each_step(data["steps"]) if "compensation" in step]
-    return {
+    declared = {
         step: CompensationDefinition(
             step,
             entry["action"],
@@ -164,3 +196,6 @@ def _compensation(data: Mapping[str, Any]) -> dict[str, CompensationDefinition]:
         )
         for step, entry in listed + own
     }
+    children = [step["id"] for step in each_step(data["steps"]) if step["type"] == StepType.SUBWORKFLOW]
+    by_default = {step: CompensationDefinition(step, UNDO_CHILD, Effect.TRANSACTIONAL) for step in children}
+    return by_default | declared

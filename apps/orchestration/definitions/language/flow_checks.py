@@ -76,9 +76,20 @@ def _check_timeout(source: Source, path: Path, step: Step) -> Iterator[Problem]:
         fix = "write it in its config"
         yield source.problem((*path, given[0]), "a wait step has its timeout elsewhere", fix, at_key=True)
     text = step.get("timeout", "")
-    if DURATION.fullmatch(text) and not 0 < float(text[:-1]) * _unit_s(text) <= MAX_TIMEOUT_S:
+    if step["type"] == "subworkflow":
+        yield from _check_long_timeout(source, path, text)
+    elif DURATION.fullmatch(text) and not 0 < float(text[:-1]) * _unit_s(text) <= MAX_TIMEOUT_S:
         fix = "write more than 0s and at most 10m"
         yield source.problem((*path, "timeout"), f"a step cannot have a timeout of {text}", fix)
+
+
+def _check_long_timeout(source: Source, path: Path, text: str) -> Iterator[Problem]:
+    """A run waits for another's end as it does for anything else: in its table, for up to a year."""
+    try:
+        if text:
+            duration_s(text)
+    except ValueError as error:
+        yield source.problem((*path, "timeout"), str(error), "write a shorter one")
 
 
 def _unit_s(text: str) -> float:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from apps.orchestration.definitions.contracts import Problem
+
+if TYPE_CHECKING:
+    from apps.orchestration.tools.specs import ToolSpec
 
 MAX_BYTES = 64 * 1024
 _SCALARS = {
@@ -32,11 +35,15 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """The data of a YAML text, and where each path of it stands (lines and columns start at 1)."""
+    """The data of a YAML text, and where each path of it stands (lines and columns start at 1).
+
+    `children` holds the contracts of the workflows that its steps may run, where these are known.
+    """
 
     data: Any
     values: dict[Path, tuple[int, int]] = field(repr=False)
     keys: dict[Path, tuple[int, int]] = field(repr=False)
+    children: Mapping[str, ToolSpec] = field(default_factory=dict, repr=False)
 
     def problem(
         self, path: Path, message: str, fix: str, *, at_key: bool = False, offset: int = 0

@@ -11,6 +11,7 @@ from apps.orchestration.definitions.contracts import (
     CompensationDefinition,
     Effect,
     InputDefinition,
+    OutputDefinition,
     RetryRule,
     StepDefinition,
     StepType,
@@ -39,6 +40,7 @@ def definition_from_json(data: dict[str, Any]) -> WorkflowDefinition:
             "steps": tuple(_step(step) for step in data["steps"]),
             "compensation": compensation,
             "priority": Priority(data["priority"]) if data.get("priority") else None,
+            "outputs": tuple(OutputDefinition(**spec) for spec in data.get("outputs", ())),
         }
     )
 

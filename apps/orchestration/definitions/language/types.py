@@ -53,6 +53,18 @@ def named(name: str) -> Type:
     return kinds[name]
 
 
+_VALUES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,), "int": (int,), "double": (int, float), "bool": (bool,), "list": (list,), "map": (dict,),
+}  # fmt: skip
+
+
+def fits(value: object, name: str) -> bool:
+    """Tell whether a plain value is of the type that workflows call by this name."""
+    if isinstance(value, bool):
+        return name == "bool"
+    return isinstance(value, _VALUES[name])
+
+
 def join(first: Type, second: Type) -> Type:
     """Find the type that both values have, `dyn` when there is none."""
     if first == second:
