@@ -11,7 +11,7 @@ from apps.orchestration.contracts import RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.forms import ApprovalForm, OutcomeForm, ReasonForm, RunFilter
 from apps.orchestration.models import AgentRun
-from apps.orchestration.pages.graph import draw
+from apps.orchestration.pages.graph import draw, light
 from apps.resilience.errors import InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, member_page, notify
@@ -38,7 +38,7 @@ def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
     may_write = request.principal.may("write:runs")
     context = {
         "run": run,
-        "graph": draw(definition, {step.id: step.state.value for step in run.steps}),
+        "graph": draw(definition, light(run.steps)),
         "events": selectors.list_run_events(tenant=request.tenant, run_id=run_id) if run.has_history else [],
         "unknown": [step for step in run.steps if step.state is StepStatus.UNKNOWN],
         "stuck": [step for step in run.steps if step.state is StepStatus.STUCK],
