@@ -83,3 +83,14 @@ def test_a_runs_page_shows_the_paths_and_each_nodes_state(acme, globex) -> None:
     assert states["hold"] in ("stuck", "failed")
     assert "order_hold · " in page
     assert log_in(globex, Role.ADMIN).get(f"/app/runs/{run_id}/").status_code == 404
+
+
+@pytest.mark.usefixtures("live_db", "no_hints", "valkey")
+def test_the_page_before_an_undoing_names_every_iteration(acme) -> None:
+    for number in ("R1", "R2"):
+        crm.create_order(tenant=acme, number=number, total_cents=100, items=[])
+    run_id = start(acme, "order_recall", order_numbers=["R1", "R2"])
+    services.execute_run(tenant=acme, run_id=run_id)
+    page = log_in(acme, Role.ADMIN).get(f"/app/runs/{run_id}/compensate/").content.decode()
+    assert 0 < page.index("each_order[1].hold") < page.index("each_order[0].hold")
+    assert "order_release" in page

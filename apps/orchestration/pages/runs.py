@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 
 from apps.orchestration import mailbox, selectors, services
 from apps.orchestration.contracts import RunStatus, RunView, StepStatus
+from apps.orchestration.definitions.contracts import step_id_of
 from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.forms import ApprovalForm, OutcomeForm, ReasonForm, RunFilter
 from apps.orchestration.models import AgentRun
@@ -69,7 +70,7 @@ def undo_run(request: MemberRequest, run_id: UUID, action: str) -> HttpResponse:
         "form": form,
         "action": action,
         "is_possible": action in _offered(run),
-        "undone": [(step, definition.compensation[step].action) for step in run.undoable],
+        "undone": [(path, definition.compensation[step_id_of(path)].action) for path in run.undoable],
         "kept": [s.id for s in run.steps if s.state is StepStatus.DONE and s.id not in run.undoable],
     }
     return render(request, "orchestration/undo.html", context, status=422 if form.errors else 200)
