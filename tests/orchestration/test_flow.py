@@ -4,9 +4,13 @@ import threading
 import time
 
 import pytest
+from django.db import connections
 
 from apps.orchestration import mailbox, services
 from apps.orchestration.contracts import RunStatus
+from apps.orchestration.engine.execution import Execution
+from apps.orchestration.engine.flights import Flights
+from apps.orchestration.steps import registry
 from apps.orchestration.verifying import verify_runs
 from tests.orchestration.engine import (
     assert_history_is_whole,
@@ -298,3 +302,64 @@ def test_a_run_out_of_time_is_undone(acme, sink, publish) -> None:
     assert found.error == "the run took longer than its timeout of 1 s"
     assert paths(sink) == ["a", "undo-a"]
     expire(acme, run_id)
+
+
+def test_a_step_out_of_time_fails(acme, publish, monkeypatch) -> None:
+    load, over = registry._load.__wrapped__, threading.Event()
+    slow = registry.TOOL_ACTIONS["faq_search"]
+    monkeypatch.setattr(
+        registry, "_load", lambda name: (lambda _: over.wait(5)) if name == slow else load(name)
+    )
+    step = f'{{id: "find", type: "tool", tool: "faq_search", timeout: "0.2s", {QUICK}}}'
+    run_id = run(acme, publish, f"  - {step}")
+    over.set()
+    assert show(acme, run_id).error == "it took longer than 0.2 s"
+
+
+class Dies(BaseException):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("point", ["intents", "landing", "noted"])
+def test_who_dies_with_several_calls_under_way_repeats_them_with_their_keys(
+    acme, sink, publish, monkeypatch, point
+) -> None:
+    publish(acme, parallel([call(sink, "a")], [call(sink, "b"), call(sink, "c")]), undo(sink, "a", "b"))
+    run_id = start(acme)
+    with monkeypatch.context() as patched:
+        die = {"intents": "begin", "landing": "land"}.get(point)
+        owner, name = (Flights, die) if die else (Execution, "_note_landing")
+
+        def dies(*_given, **_named):
+            time.sleep(0.3)  # what was begun reaches the other side
+            raise Dies
+
+        patched.setattr(owner, name, dies)
+        with pytest.raises(Dies):
+            services.execute_run(tenant=acme, run_id=run_id)
+    assert kinds(acme, run_id) == ["run_started", "step_opened", "step_intended", "step_intended"]
+    expire(acme, run_id)
+    services.execute_run(tenant=acme, run_id=run_id)
+    assert show(acme, run_id).status is RunStatus.COMPLETED
+    assert len(set(sink.keys)) == 3
+    assert_history_is_whole(acme, run_id)
+
+
+def test_a_wish_to_cancel_is_seen_between_branches_and_all_of_it_is_undone(acme, sink, publish) -> None:
+    publish(acme, parallel([call(sink, "a"), call(sink, "a2")], [call(sink, "b")]), undo(sink, "a", "b"))
+    run_id = start(acme)
+    asked = threading.Event()
+
+    def cancel():
+        if not asked.is_set():
+            asked.set()
+            services.cancel_run(tenant=acme, run_id=run_id)
+            connections.close_all()
+
+    sink.on_request = cancel
+    services.execute_run(tenant=acme, run_id=run_id)
+    expire(acme, run_id)
+    services.execute_run(tenant=acme, run_id=run_id)
+    assert show(acme, run_id).status is RunStatus.CANCELLED
+    assert "a2" not in paths(sink)
+    assert sorted(paths(sink)) == ["a", "b", "undo-a", "undo-b"]

@@ -22,7 +22,7 @@ from apps.orchestration.engine.children import begin_child, undo_child
 from apps.orchestration.engine.choosing import NAP_S
 from apps.orchestration.engine.deadlines import Deadline, deadline_of, is_limited, limit_statements
 from apps.orchestration.engine.finish import finish
-from apps.orchestration.engine.flights import Flights, Landing
+from apps.orchestration.engine.flights import Flights, Landing, action_of
 from apps.orchestration.engine.flow import scope_of
 from apps.orchestration.engine.journal import CancelArrived, Journal, LeaseLost
 from apps.orchestration.engine.state import Kind
@@ -32,6 +32,7 @@ from apps.orchestration.steps.context import OutcomeUnknown, Output, StepContext
 from apps.orchestration.steps.registry import find_action, find_lookup
 from apps.orchestration.tools.specs import TOOLS
 from apps.resilience.errors import DomainError
+from apps.tenants.context import release_connection
 
 # Facts of reading steps are stored at the latest when this much work would be lost with the process.
 FLUSH_AFTER_S = 1.0
@@ -169,7 +170,7 @@ class Execution:
         for command in executes:
             context = self._step_context(command, emit=None)
             step, after_s = command.step, 0.0 if is_fresh else command.delay_s
-            act = partial(self._call_out, step.tool, step.effect, find_action(step), context)
+            act = partial(self._call_out, step.tool, step.effect, action_of(step), context)
             self.flights.begin(command, act, after_s=after_s)
 
     def _intend(self, commands: Sequence[d.Execute]) -> None:
@@ -191,6 +192,7 @@ class Execution:
 
     def _linger(self, waits: tuple[d.Await, ...]) -> None:
         """Note what has ended; meanwhile a wait of another branch may be over."""
+        release_connection()  # calls take their time, and there are fewer connections than threads
         if not self._land(NAP_S) and waits:
             end_wait(self.journal, waits, None)
 
@@ -258,7 +260,7 @@ class Execution:
         self._attempt(
             step.tool,
             step.effect,
-            find_action(step),
+            action_of(step),
             context,
             completed,
             partial(self._failed, command),

@@ -6,13 +6,17 @@ import contextvars
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.db import connections
 
+from apps.orchestration.definitions.contracts import Effect, StepDefinition, StepType
 from apps.orchestration.engine.choosing import MAX_TOGETHER
 from apps.orchestration.engine.commands import Execute
-from apps.orchestration.steps.context import Output
+from apps.orchestration.steps.context import Action, Output, StepContext, StepFailed
+from apps.orchestration.steps.registry import find_action
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,34 @@ class Flights:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+def action_of(step: StepDefinition) -> Action:
+    """Find what a step does; what only reads is cut off when its time is over, if it cannot do so itself."""
+    action = find_action(step)
+    is_cut = step.effect is Effect.NONE and step.type in (StepType.ROUTER, StepType.TOOL)
+    return partial(_within, step.timeout_s, action) if is_cut and step.timeout_s else action
+
+
+def _within(timeout_s: float, action: Action, context: StepContext) -> Output:
+    """Do what only reads, and leave it to itself when it takes longer. Raises StepFailed."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="timed")
+    future = pool.submit(contextvars.copy_context().run, _act, action, context)
+    try:
+        return future.result(timeout_s)
+    except FutureTimeout:
+        if future.done():
+            raise
+        raise StepFailed(f"it took longer than {timeout_s:g} s") from None
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _act(action: Action, context: StepContext) -> Output:
+    try:
+        return action(context)
+    finally:
+        connections.close_all()
 
 
 def _fly(command: Execute, action: Callable[[], Output], after_s: float) -> Landing:
