@@ -74,13 +74,13 @@ def test_a_runs_page_shows_the_paths_and_each_nodes_state(acme, globex) -> None:
     run_id = start(acme, "order_recall", order_numbers=["R1", "gone"])
     services.execute_run(tenant=acme, run_id=run_id)
     page = log_in(acme, Role.ADMIN).get(f"/app/runs/{run_id}/").content.decode()
-    for path in ("tell.tell_warehouse", "each_order[0].cancel", "each_order[1].hold"):
+    for path in ("tell.tell_warehouse", "hold_each[0].hold", "hold_each[1].hold"):
         assert f"<h3>{path}</h3>" in page or path in page
     titles = re.findall(r'<rect class="box( frame)? (\w*)"[^>]*/>\s*<text class="strong"[^>]*>(\w+)<', page)
     states = {title: state for _, state, title in titles}
-    assert states["each_order"] == "failed"
+    assert states["hold_each"] == "failed"
     assert states["tell_warehouse"] == "skipped"
-    assert states["hold"] in ("stuck", "failed")
+    assert states["hold"] == "failed"
     assert "order_hold · " in page
     assert log_in(globex, Role.ADMIN).get(f"/app/runs/{run_id}/").status_code == 404
 
@@ -92,5 +92,5 @@ def test_the_page_before_an_undoing_names_every_iteration(acme) -> None:
     run_id = start(acme, "order_recall", order_numbers=["R1", "R2"])
     services.execute_run(tenant=acme, run_id=run_id)
     page = log_in(acme, Role.ADMIN).get(f"/app/runs/{run_id}/compensate/").content.decode()
-    assert 0 < page.index("each_order[1].hold") < page.index("each_order[0].hold")
+    assert 0 < page.index("hold_each[1].hold") < page.index("hold_each[0].hold")
     assert "order_release" in page

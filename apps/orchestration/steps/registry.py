@@ -31,6 +31,7 @@ TOOL_ACTIONS = {
     "slack_send": "tools.slack.slack_send",
     "http_request": "tools.http.http_request",
     "notify_escalation_cancelled": "tools.escalations.notify_escalation_cancelled",
+    "log_error": "tools.logs.log_error",
     "generic_response": "tools.replies.generic_response",
 }
 STEP_ACTIONS = {

@@ -99,6 +99,14 @@ _TOOLS = [
         is_action=True,
     ),
     ToolSpec(
+        name="log_error",
+        summary="Write an error to the log, and keep its message with the run.",
+        effect=Effect.NONE,
+        arguments=_arguments(message=_TEXT),
+        outputs={"message": t.STRING},
+        is_action=True,
+    ),
+    ToolSpec(
         name="generic_response",
         summary="Answer that the request could not be handled now.",
         effect=Effect.NONE,
