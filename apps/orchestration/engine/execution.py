@@ -134,7 +134,7 @@ class Execution:
                 self.reply = finish(journal, self.definition, status)
 
     def _has_to_stop(self) -> bool:
-        """Note that somebody asked to cancel the run, or that its time is over; else store what waits long."""
+        """Note a wish to cancel the run, or that its time is over; else store what has waited long."""
         journal = self.journal
         if journal.is_cancel_requested and not journal.state.is_cancelling:
             journal.note(Kind.CANCEL_REQUESTED, {})
