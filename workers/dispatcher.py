@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from apps.orchestration import metrics
+from apps.orchestration.dispatching import claim_due_runs, execute_claimed, list_due_tenants
 from apps.orchestration.engine.fairness import FairQueue
 from apps.orchestration.engine.leases import NOBODY, Lease
 from apps.orchestration.models import AgentRun
-from apps.orchestration.services import claim_due_runs, execute_claimed, list_due_tenants
 from apps.orchestration.shares import RunShare, get_run_share
 from apps.orchestration.steering import run_hint
 from apps.resilience.errors import NotFoundError

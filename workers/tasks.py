@@ -24,6 +24,7 @@ from apps.gateway.signing import ROTATED_AFTER, purge_signing_keys
 from apps.gateway.signing import rotate_signing_key as rotate_key
 from apps.ingestion import services as ingestion
 from apps.ingestion.questions import group_questions
+from apps.orchestration import retention
 from apps.orchestration import services as orchestration
 from apps.orchestration import triggers
 from apps.orchestration.adapters.celery_hint import take_hint
@@ -194,8 +195,8 @@ def mail_reports() -> None:
 def ensure_partitions() -> None:
     """Make the partitions of the months to come, and remove the runs' histories that are too old."""
     analytics.ensure_partitions()
-    orchestration.ensure_partitions()
-    orchestration.remove_old_histories()
+    retention.ensure_partitions()
+    retention.remove_old_histories()
 
 
 @shared_task(name="workers.tasks.finalise_invoices")

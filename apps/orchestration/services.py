@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 from uuid import UUID
@@ -39,44 +37,28 @@ from apps.orchestration.engine.records import insert_run
 from apps.orchestration.engine.state import REQUESTED, Fact, Kind, RunState, fold
 from apps.orchestration.models import AgentRun
 from apps.orchestration.ports import DeltaSink
-from apps.orchestration.retention import ensure_partitions, remove_old_histories
-from apps.orchestration.shares import get_run_share
 from apps.orchestration.steering import hint_on_commit, lock_run, run_hint, steered, wake
 from apps.orchestration.steps.registry import load_actions
-from apps.resilience.errors import ConflictError, NotFoundError
+from apps.resilience.errors import ConflictError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
-from apps.tenants.selectors import get_tenant, is_active, require_active
+from apps.tenants.selectors import is_active, require_active
 
 __all__ = [
     "cancel_run",
-    "claim_due_runs",
     "compensate_run",
-    "ensure_partitions",
-    "execute_claimed",
     "execute_or_await",
     "execute_run",
-    "list_due_tenants",
     "publish_shipped_workflows",
-    "remove_old_histories",
     "resolve_step",
     "retry_run",
     "settle_undo",
     "start_run",
-    "sweep_due_runs",
     "warm_up",
 ]
 log = structlog.get_logger(__name__)
 POLL_S = 0.05
 NOBODY = Origin()
-
-
-@dataclass(frozen=True)
-class ClaimedRuns:
-    """Runs with their leases, for `execute_claimed`; `is_capped`: no more may run until one has ended."""
-
-    runs: list[tuple[AgentRun, leases.Lease]]
-    is_capped: bool
 
 
 def warm_up() -> None:
@@ -145,11 +127,7 @@ def create_run(
     priority: Priority | None = None,
     origin: Origin = NOBODY,
 ) -> AgentRun:
-    """Insert a run with its first fact, in the caller's transaction of its tenant.
-
-    A message's run goes first unless its workflow says otherwise: a customer waits for the answer.
-    """
-    usual = Priority.HIGH if message_id is not None else Priority.NORMAL
+    """Insert a run with its first fact, in the caller's transaction of its tenant."""
     given = plain(input)
     run = AgentRun(
         id=run_id or uuid7(),
@@ -161,7 +139,7 @@ def create_run(
         conversation_id=conversation_id,
         message_id=message_id,
         version=1,
-        priority=(priority or definition.priority or usual).rank,
+        priority=(priority or _usual_priority(definition, message_id)).rank,
         **dataclasses.asdict(origin),
     )
     if claim_inline:
@@ -178,6 +156,12 @@ def create_run(
     return run
 
 
+def _usual_priority(definition: WorkflowDefinition, message_id: UUID | None) -> Priority:
+    """Return what the workflow says, else high for a message's run: a customer waits for the answer."""
+    usual = Priority.HIGH if message_id is not None else Priority.NORMAL
+    return definition.priority or usual
+
+
 def execute_run(*, tenant: TenantRef, run_id: UUID, stop_after_s: float | None = None) -> bool:
     """Claim a run and execute it until it rests; False when there was nothing to claim.
 
@@ -186,7 +170,7 @@ def execute_run(*, tenant: TenantRef, run_id: UUID, stop_after_s: float | None =
     """
     claim = _take(tenant, run_id)
     if claim is not None:
-        _execute(tenant, claim, stop_after_s)
+        execute_claim(tenant, claim, stop_after_s)
     return claim is not None
 
 
@@ -198,58 +182,10 @@ def execute_or_await(*, tenant: TenantRef, run_id: UUID, wait_s: float) -> Messa
     end = time.monotonic() + wait_s
     claim = _take(tenant, run_id)
     if claim is not None:
-        return _execute(tenant, claim, stop_after_s=wait_s)
+        return execute_claim(tenant, claim, stop_after_s=wait_s)
     while time.monotonic() < end and selectors.is_under_way(tenant=tenant, run_id=run_id):
         time.sleep(min(POLL_S, max(0.0, end - time.monotonic())))
     return None
-
-
-def claim_due_runs(*, tenant: TenantRef, most: int) -> ClaimedRuns:
-    """Claim a tenant's next due runs, by priority and age, within its plan's cap; none of a suspended one."""
-    if not is_active(tenant):
-        return ClaimedRuns([], is_capped=False)
-    cap, asked_at = get_run_share(tenant=tenant).cap, time.monotonic()
-    with in_tenant(tenant):
-        runs, is_capped = leases.claim_runs(tenant.id, most=most, cap=cap)
-    claimed = [(run, leases.Lease(tenant.id, run.id, run.lease_epoch, renewed_at=asked_at)) for run in runs]
-    return ClaimedRuns(claimed, is_capped)
-
-
-def execute_claimed(*, tenant: TenantRef, run: AgentRun, lease: leases.Lease) -> None:
-    """Execute a run that `claim_due_runs` gave, until it rests."""
-    try:
-        with in_tenant(tenant):
-            state = read_state(run)
-            claim = Claim(run, state, lease, get_tool_settings(tenant=tenant))
-    except Exception:
-        log.exception("run_not_read", run_id=str(run.id), tenant_id=str(tenant.id))
-        return
-    _execute(tenant, claim, None)
-
-
-def sweep_due_runs(*, limit: int) -> int:
-    """Execute due runs of all tenants here and now, the tenants taking turns; returns how many it were.
-
-    Workers do the same with many threads (`workers.dispatcher`).
-    """
-    executed, waiting = 0, list_due_tenants(limit=limit)
-    while waiting and executed < limit:
-        tenant = waiting.pop(0)
-        claimed = claim_due_runs(tenant=tenant, most=1).runs
-        for run, lease in claimed:
-            execute_claimed(tenant=tenant, run=run, lease=lease)
-        executed += len(claimed)
-        waiting += [tenant] if claimed else []
-    return executed
-
-
-def list_due_tenants(*, limit: int, after: UUID = leases.NOBODY) -> list[TenantRef]:
-    """Return active tenants that have due runs, in the order of their ids."""
-    found = []
-    for tenant_id in leases.find_due_tenants(limit=limit, after=after):
-        with contextlib.suppress(NotFoundError):  # deleted meanwhile
-            found.append(get_tenant(tenant_id=tenant_id))
-    return found
 
 
 def cancel_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: str = "") -> RunView:
@@ -380,7 +316,7 @@ def _claim(tenant: TenantRef, run_id: UUID) -> Claim | None:
         return Claim(run, state, lease, get_tool_settings(tenant=tenant))
 
 
-def _execute(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> MessageView | None:
+def execute_claim(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> MessageView | None:
     """Execute a claimed run until it rests, and return the reply that was stored, if any."""
     try:
         return _executed(tenant, claim, stop_after_s).reply

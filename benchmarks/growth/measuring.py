@@ -75,10 +75,11 @@ def crowd(tenants: int, due: int) -> dict[str, Any]:
         )
         cursor.execute(
             "INSERT INTO orchestration_agentrun (id, tenant_id, created_at, workflow_name, "
-            "workflow_version, "
-            "workflow_hash, status, input, error, version, lease_epoch, lease_owner, claims, priority, due_at) "
-            "SELECT gen_random_uuid(), t.id, now(), 'call', '1', '', 'running', '{}', '', 1, 0, '', 0, "
-            "n %% 3, now() - n * interval '1 s' FROM tenants_tenant t, generate_series(1, %s / %s) n WHERE t.slug LIKE 'crowd-%%'",
+            "workflow_version, workflow_hash, status, input, error, version, lease_epoch, lease_owner, "
+            "claims, priority, due_at) "
+            "SELECT gen_random_uuid(), t.id, now(), 'call', '1', '', 'running', '{}', '', 1, 0, '', "
+            "0, n %% 3, now() - n * interval '1 s' "
+            "FROM tenants_tenant t, generate_series(1, %s / %s) n WHERE t.slug LIKE 'crowd-%%'",
             [due, tenants],
         )
         cursor.execute("ANALYZE orchestration_agentrun")

@@ -11,16 +11,20 @@ from django.db import connections
 from django.db.models import F
 
 from apps.billing.models import Plan, Subscription
-from apps.orchestration import selectors, services
+from apps.conversations.services import start_conversation
+from apps.orchestration import dispatching, selectors, services
 from apps.orchestration.adapters import celery_hint
 from apps.orchestration.contracts import Priority, RunStatus
+from apps.orchestration.definitions.language.compiler import find_problems
 from apps.orchestration.engine import leases
 from apps.orchestration.engine.fairness import FairQueue
 from apps.orchestration.models import AgentRun
 from apps.orchestration.shares import forget_shares, get_run_share
 from apps.tenants.context import in_tenant
 from tests.orchestration.engine import calls
+from tests.orchestration.test_api import client_of
 from tests.orchestration.test_workers import start, status, wait_until
+from tests.pages import log_in
 from workers.dispatcher import Dispatcher
 from workers.tasks import wake_runs
 
@@ -46,7 +50,7 @@ def give_share(tenant, *, most=20, weight=1):
 
 
 def claim(tenant, most=1):
-    return [run for run, _ in services.claim_due_runs(tenant=tenant, most=most).runs]
+    return [run for run, _ in dispatching.claim_due_runs(tenant=tenant, most=most).runs]
 
 
 class Load:
@@ -144,9 +148,9 @@ def test_a_tenant_never_has_more_live_leases_than_its_plan_allows(acme, globex, 
         publish(tenant, WAIT)
         start(tenant, 5)
     give_share(acme, most=2)
-    claimed = services.claim_due_runs(tenant=acme, most=4)
+    claimed = dispatching.claim_due_runs(tenant=acme, most=4)
     assert (len(claimed.runs), claimed.is_capped) == (2, True)
-    assert services.claim_due_runs(tenant=acme, most=4) == services.ClaimedRuns([], is_capped=True)
+    assert dispatching.claim_due_runs(tenant=acme, most=4) == dispatching.ClaimedRuns([], is_capped=True)
     assert len(claim(globex, 5)) == 5, "another tenant's cap is its own"
     with in_tenant(acme):
         AgentRun.objects.filter(id=claimed.runs[0][0].id).update(due_at=leases.seconds_from_now(-1))
@@ -162,7 +166,7 @@ def test_a_caller_who_waits_is_counted_and_never_refused(acme, publish, no_hints
             for _ in range(2)
         ]
     start(acme)
-    assert services.claim_due_runs(tenant=acme, most=1) == services.ClaimedRuns([], is_capped=True)
+    assert dispatching.claim_due_runs(tenant=acme, most=1) == dispatching.ClaimedRuns([], is_capped=True)
     for run_id in inline:
         services.execute_or_await(tenant=acme, run_id=run_id, wait_s=5)
     assert len(claim(acme)) == 1
@@ -206,6 +210,30 @@ def test_the_share_follows_the_plan(acme, globex) -> None:
     give_share(acme, most=3, weight=7)
     assert (get_run_share(tenant=acme).cap, get_run_share(tenant=acme).weight) == (3, 7)
     assert get_run_share(tenant=globex).weight != 7
+
+
+def test_a_priority_is_asked_for_over_the_api_and_shown(acme, publish, no_hints, fresh_limits) -> None:
+    publish(acme, WAIT, "priority: low")
+    api = client_of(acme)
+
+    def begin(**more):
+        return api.post("/api/v1/runs", {"workflow": "w", **more}, content_type="application/json")
+
+    assert [begin(**more).json()["priority"] for more in ({}, {"priority": "high"})] == ["low", "high"]
+    refused = begin(priority="urgent")
+    assert refused.status_code == 400
+    assert "urgent" in str(refused.json()["errors"]["priority"])
+    wrong = 'name: "w"\nversion: "1"\npriority: "urgent"\nsteps:\n  - {id: "a", type: "llm"}\n'
+    assert [problem.line for problem in find_problems(wrong)] == [3]
+    page = log_in(acme).get("/app/usage/").content.decode()
+    assert "Workflow runs at a time" in page
+
+
+def test_a_messages_run_goes_before_others(acme, no_hints) -> None:
+    asked = start_conversation(tenant=acme, channel="api", text="Where is my parcel?")
+    with in_tenant(acme):
+        run = AgentRun.objects.get(id=asked.received.run_id)
+    assert Priority.of_rank(run.priority) is Priority.HIGH
 
 
 @pytest.mark.usefixtures("live_db", "no_hints", "closed_breakers")

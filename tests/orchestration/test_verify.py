@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 
 from apps.conversations.services import start_conversation
 from apps.crm import services as crm
-from apps.orchestration import mailbox, services
+from apps.orchestration import dispatching, mailbox, services
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.selectors import find_published
 from apps.orchestration.engine.replay import replay
@@ -76,9 +76,9 @@ def test_the_shipped_workflows_are_replayed(acme) -> None:
     for text in ("Where is my order 1042?", "I want to talk to a human, this is a scandal", "Hi"):
         start_conversation(tenant=acme, channel="api", text=text)
     cancelled = start(acme, "order_cancellation", order_number="1042")
-    services.sweep_due_runs(limit=20)
+    dispatching.sweep_due_runs(limit=20)
     services.compensate_run(tenant=acme, run_id=cancelled)
-    services.sweep_due_runs(limit=20)
+    dispatching.sweep_due_runs(limit=20)
     assert show(acme, cancelled).status is RunStatus.COMPENSATION_FAILED, "a cancelled order is held no more"
     found = verify_runs(tenant=acme)
     assert found.runs == 4

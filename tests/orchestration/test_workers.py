@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 from django.db.models.functions import Now
 
-from apps.orchestration import selectors, services
+from apps.orchestration import dispatching, selectors, services
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.engine import leases
 from apps.orchestration.models import AgentRun
@@ -97,13 +97,13 @@ def test_tenants_with_due_runs_are_found_however_many_another_has(acme, globex, 
         publish(tenant, calls(sink, "a"))
     start(acme, 30)
     late = start(globex)[0]
-    assert {tenant.id for tenant in services.list_due_tenants(limit=5)} == {acme.id, globex.id}
+    assert {tenant.id for tenant in dispatching.list_due_tenants(limit=5)} == {acme.id, globex.id}
     first, second = sorted((acme.id, globex.id))
-    assert [tenant.id for tenant in services.list_due_tenants(limit=1)] == [first]
-    assert [tenant.id for tenant in services.list_due_tenants(limit=5, after=first)] == [second]
+    assert [tenant.id for tenant in dispatching.list_due_tenants(limit=1)] == [first]
+    assert [tenant.id for tenant in dispatching.list_due_tenants(limit=5, after=first)] == [second]
     with in_tenant(globex):
         AgentRun.objects.filter(id=late).update(due_at=leases.seconds_from_now(60))
-    assert [tenant.id for tenant in services.list_due_tenants(limit=5)] == [acme.id]
+    assert [tenant.id for tenant in dispatching.list_due_tenants(limit=5)] == [acme.id]
 
 
 def test_a_lease_is_renewed_while_the_run_is_executed(acme, sink, publish) -> None:

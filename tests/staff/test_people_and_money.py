@@ -143,6 +143,7 @@ def test_a_new_plan_has_prices_and_checked_amounts(live_db, acme: TenantRef):
     client, url = staff(live_db), reverse("admin:billing_plan_add")
     good = {
         "name": "Team", "code": "team", "price_cents": "4900", "currency": "USD", "requests_per_minute": "60",
+        "max_concurrent_runs": "5", "run_weight": "2",
         "included": '{"message": 5000}', "reason": "Asked for",
     }  # fmt: skip
     for included in ('{"nonsense": 1}', '{"message": -1}', '{"message": "x"}', "[1]", "{"):

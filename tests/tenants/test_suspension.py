@@ -6,6 +6,7 @@ from django.db import connections
 
 from apps.conversations.services import open_conversation, receive_message
 from apps.ingestion.services import add_document, process_document, sweep_due_documents
+from apps.orchestration import dispatching
 from apps.orchestration import services as orchestration
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.selectors import get_run
@@ -68,7 +69,7 @@ def test_runs_wait_between_two_steps_and_go_on(acme: TenantRef, live_db, publish
     waiting = orchestration.start_run(tenant=acme, workflow_name="w", input={})
     suspend(acme)
     assert not orchestration.execute_run(tenant=acme, run_id=waiting.id)
-    assert orchestration.sweep_due_runs(limit=10) == 0
+    assert dispatching.sweep_due_runs(limit=10) == 0
     resume(acme)
     answers = iter([True, True, False])
     monkeypatch.setattr(orchestration, "is_active", lambda tenant: next(answers, False))
@@ -76,7 +77,7 @@ def test_runs_wait_between_two_steps_and_go_on(acme: TenantRef, live_db, publish
     monkeypatch.undo()
     assert get_run(tenant=acme, run_id=waiting.id).status == RunStatus.RUNNING, "it did not die"
     assert len(sink.requests) < 2
-    assert orchestration.sweep_due_runs(limit=10) == 1
+    assert dispatching.sweep_due_runs(limit=10) == 1
     assert get_run(tenant=acme, run_id=waiting.id).status == RunStatus.COMPLETED
     assert len(sink.requests) == 2
 
