@@ -114,7 +114,7 @@ def claim_runs(tenant_id: UUID, *, most: int, cap: int) -> tuple[list[AgentRun],
     """
     values = [tenant_id, most, cap, owner_name(), LEASE_S, AGING_S]
     rows = list(AgentRun.objects.raw(CLAIM, values))
-    return [run for run in rows if run.id is not None], any(run.is_capped for run in rows)
+    return [run for run in rows if run.id is not None], any(vars(run)["is_capped"] for run in rows)
 
 
 class LeaseKeeper:

@@ -59,7 +59,7 @@ def _read(kind: Any, value: Any) -> Any:
         kinds = [choice for choice in typing.get_args(kind) if choice is not types.NoneType]
         return None if value is None else _read(kinds[0], value)
     if dataclasses.is_dataclass(kind):
-        hints = _hints(kind)
+        hints = _hints(typing.cast(type, kind))
         return kind(**{name: _read(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (tuple, list, set, frozenset):
@@ -70,5 +70,5 @@ def _read(kind: Any, value: Any) -> Any:
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
