@@ -181,5 +181,5 @@ def _left_alone(callee: Callee, row: dict[bytes, bytes], now_s: float) -> LeftAl
     return LeftAlone(callee, state, now_s - opened_s, wait_s(state, float(fields["recovery"]), now_s))
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -54,6 +54,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/documents": {"title": "Returns", "text": "Within 30 days."},
     "/api/v1/domains": {"name": "help.shop.example"},
     "/api/v1/leads": {"name": "Lee", "email": "lee@x.example"},
+    "/api/v1/mcp-servers": {"name": "desk", "url": "https://8.8.8.8/mcp"},
     "/api/v1/orders": {"number": "901", "total_cents": 100, "currency": "EUR"},
     "/api/v1/router/feedback": {"text": "where is my parcel now", "intent": "faq"},
     "/api/v1/router/intents": {"name": "parcels", "examples": ["where is it"]},
@@ -64,6 +65,7 @@ BODIES: dict[str, dict[str, Any]] = {
 # They make nothing, train, or give what belongs to a person.
 OTHERS = {
     *("/api/v1/auth/token", "/api/v1/auth/token/refresh", "/api/v1/auth/token/revoke"),
+    "/api/v1/failing-callees",
     *("/api/v1/route", "/api/v1/router/models", "/api/v1/search", "/api/v1/workflows/validate"),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio.to_thread
 import httpx2
@@ -60,7 +60,7 @@ def call_tool(
     async def ask(session: Any, guard: _Guard) -> Called:
         import mcp.types as t
 
-        params = t.CallToolRequestParams(name=name, arguments=arguments, _meta={KEY: effect_key})
+        params = t.CallToolRequestParams(name=name, arguments=arguments, _meta=cast("Any", {KEY: effect_key}))
         guard.is_calling = True
         result = await session.send_request(t.CallToolRequest(params=params), t.CallToolResult)
         guard.is_calling = False

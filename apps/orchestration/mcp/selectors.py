@@ -63,7 +63,7 @@ def find_approved(*, tenant: TenantRef, name: str) -> ApprovedTool:
     server, _, tool = name.removeprefix(PREFIX).partition(".")
     with in_tenant(tenant):
         found = _usable().select_related("server").filter(server__name=server, name=tool).first()
-    if found is None:
+    if found is None or found.approved is None:
         raise NotFoundError(
             f"The tool {name} is switched off, offered no more, or has changed since it was approved: look "
             "at it on the page Tools."
@@ -85,7 +85,7 @@ def _with_tools(server: McpServer) -> ServerView:
 
 
 def _spec(tool: McpTool) -> ToolSpec:
-    approved: dict[str, Any] = tool.approved
+    approved: dict[str, Any] = tool.approved or {}
     return ToolSpec(
         name=f"{PREFIX}{tool.server.name}.{tool.name}",
         summary=approved["description"][:1000] or approved["title"],

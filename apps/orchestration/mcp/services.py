@@ -218,7 +218,7 @@ def _keep(server: McpServer, listed: list[dict[str, Any]]) -> dict[str, list[str
 
 def _offer(name: str, raw: Mapping[str, Any]) -> Offer:
     hints = raw.get("annotations") or {}
-    shown = {
+    shown: dict[str, Any] = {
         "name": name,
         "title": _clean(raw.get("title") or hints.get("title") or "", 200),
         "description": _clean(raw.get("description") or "", 4000),
