@@ -51,7 +51,7 @@ class _HeadersField(forms.CharField):
 class ServerForm(forms.Form):
     name = forms.CharField(
         max_length=31,
-        help_text="Workflows write mcp.<name>.<tool>: a-z, 0-9 and _.",
+        help_text="Workflows write mcp.NAME.TOOL: a-z, 0-9 and _.",
         widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false", "placeholder": "desk"}),
     )
     url = forms.CharField(

@@ -17,6 +17,7 @@ PLATFORM_TASKS = {
     "workers.tasks.ensure_partitions",
     "workers.tasks.delete_tenants",
     "workers.tasks.mail_escalations",
+    "workers.tasks.tell_slack",
     "workers.tasks.mail_notices",
     "workers.tasks.mail_reports",
     "workers.tasks.mail_webhook_notices",

@@ -9,6 +9,7 @@ from django.urls import get_resolver
 
 from apps.orchestration.definitions.services import update_tool_setting
 from apps.orchestration.hooks.services import create_endpoint, rotate_secret
+from apps.orchestration.mcp.services import update_server
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.resealing import sealed_fields
@@ -18,7 +19,7 @@ from apps.webhooks import services as webhooks
 from tests.isolation import test_pages, test_urls
 from tests.isolation.test_pages import PAGES
 from tests.isolation.test_pages import address as page_address
-from tests.isolation.test_urls import ROUTES, client_of, make_webhook_endpoint, patterns
+from tests.isolation.test_urls import ROUTES, client_of, make_mcp_server, make_webhook_endpoint, patterns
 from tests.isolation.test_urls import address as api_address
 from tests.pages import log_in
 
@@ -34,6 +35,8 @@ def plant(tenant: TenantRef) -> None:
     rotate_identity_secret(tenant=tenant, key=widget, secret_version=0, overlap_s=3600, actor="t")
     config = {"headers": {"Authorization": IN_A_TOOL}}
     update_tool_setting(tenant=tenant, tool="http_request", config=config)
+    headers = {"Authorization": "Bearer planted-in-a-server"}
+    update_server(tenant=tenant, server_id=make_mcp_server(tenant).id, headers=headers)
     endpoint = make_webhook_endpoint(tenant)
     webhooks.rotate_secret(tenant=tenant, endpoint_id=endpoint, overlap_s=3600, actor="t")
 

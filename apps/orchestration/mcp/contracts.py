@@ -41,13 +41,18 @@ class Offer:
     `arguments` is the schema by which they are checked, `problem` why they cannot be.
     """
 
-    name: str
+    name: str = ""
     title: str = ""
     description: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     proposed: str = McpEffect.NEITHER.value
     problem: str = ""
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Offer:
+        """Read what was stored, by this release or another."""
+        return cls(**{name: stored[name] for name in cls.__dataclass_fields__ if name in stored})
 
 
 @dataclass(frozen=True)

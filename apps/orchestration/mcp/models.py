@@ -79,6 +79,6 @@ class McpTool(TenantModel):
             state=self.state,
             effect=McpEffect(self.effect),
             digest=self.digest,
-            offered=Offer(**self.offered),
-            approved=Offer(**self.approved) if self.approved else None,
+            offered=Offer.read(self.offered),
+            approved=Offer.read(self.approved) if self.approved else None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from django.db.models import F, QuerySet
 from apps.orchestration.definitions.contracts import Effect
 from apps.orchestration.definitions.language import types as t
 from apps.orchestration.definitions.language.types import Type
-from apps.orchestration.mcp.contracts import PREFIX, ApprovedTool, ServerView
+from apps.orchestration.mcp.contracts import PREFIX, ApprovedTool, Offer, ServerView
 from apps.orchestration.mcp.models import McpServer, McpTool
 from apps.orchestration.tools.contract import ToolSpec
 from apps.resilience.errors import NotFoundError
@@ -70,7 +71,7 @@ def find_approved(*, tenant: TenantRef, name: str) -> ApprovedTool:
         )
     sealed = found.server.headers
     headers: dict[str, str] = json.loads(unseal(sealed, tenant.id)) if sealed else {}
-    return ApprovedTool(server, found.server.url, headers, tool, found.approved["arguments"])
+    return ApprovedTool(server, found.server.url, headers, tool, Offer.read(found.approved).arguments)
 
 
 def _usable() -> QuerySet[McpTool]:
@@ -85,18 +86,18 @@ def _with_tools(server: McpServer) -> ServerView:
 
 
 def _spec(tool: McpTool) -> ToolSpec:
-    approved: dict[str, Any] = tool.approved or {}
+    approved = Offer.read(tool.approved or {})
     return ToolSpec(
         name=f"{PREFIX}{tool.server.name}.{tool.name}",
-        summary=approved["description"][:1000] or approved["title"],
+        summary=approved.description[:1000] or approved.title,
         effect=Effect(tool.effect),
-        arguments=approved["arguments"],
-        outputs={"text": t.STRING, "data": _data(approved["outputs"])},
+        arguments={"properties": {}, **approved.arguments},
+        outputs={"text": t.STRING, "data": _data(approved.outputs)},
         digest=f"{tool.approved_digest} {tool.effect}",
     )
 
 
-def _data(schema: dict[str, Any]) -> Type:
+def _data(schema: Mapping[str, Any]) -> Type:
     """Find the type of the structured answer; of what a schema leaves open nothing is assumed."""
     properties = schema.get("properties", {})
     fields = {name: _field(described) for name, described in properties.items()}
