@@ -59,7 +59,7 @@ def test_a_triggers_address_means_an_endpoint(address: str, name: str):
     assert hook_name(address) == name
 
 
-def test_an_address_that_no_endpoint_can_have_is_told_before_publishing(acme: TenantRef):
+def test_an_address_that_no_endpoint_can_have_is_told_before_publishing(acme):
     problems = validate_workflow(tenant=acme, source=IMPORT_ORDERS % ("w", "/a/b/c"))
     assert [(p.line, p.message) for p in problems] == [(4, "no webhook endpoint can have this address")]
     assert validate_workflow(tenant=acme, source=IMPORT_ORDERS % ("w", "/webhook/orders")) == []

@@ -71,7 +71,7 @@ class NewMcpServer(serializers.Serializer[Any]):
 
 
 class ApprovalOfTool(serializers.Serializer[Any]):
-    digest = serializers.RegexField(r"^[0-9a-f]{64}$", max_length=64)
+    digest = serializers.CharField(max_length=64)
     effect = serializers.ChoiceField([effect.value for effect in McpEffect])
 
 
