@@ -55,12 +55,14 @@ class OutboxShard(models.Model):
 class StreamIncarnation(models.Model):
     """Which birth of a stream was last published to, and how far.
 
-    Another birth, or one that is behind, means that the stream lost its store and must be refilled.
+    Another birth, one that is behind, or another event at that place means that the stream lost its store,
+    and must be refilled.
     """
 
     stream = models.CharField(primary_key=True, max_length=40)
     born_at = models.CharField(max_length=40)
     last_sequence = models.BigIntegerField(default=0)
+    last_id = models.UUIDField(null=True)
 
 
 class InboxEntry(models.Model):

@@ -59,11 +59,18 @@ def mark_published(published: Published) -> None:
     with transaction.atomic(using=PLATFORM):
         waiting = OutboxEvent.objects.using(PLATFORM).filter(position__in=published.positions)
         waiting.update(published_at=timezone.now())
-        for stream, sequence in published.sequences.items():
+        for stream, (sequence, event_id) in published.sequences.items():
             known = StreamIncarnation.objects.using(PLATFORM).filter(
                 stream=stream, last_sequence__lt=sequence
             )
-            known.update(last_sequence=sequence)
+            known.update(last_sequence=sequence, last_id=event_id)
+
+
+def list_places() -> dict[str, int]:
+    """Return by stream the last sequence that was acknowledged."""
+    with transaction.atomic(using=PLATFORM):
+        known = StreamIncarnation.objects.using(PLATFORM).values_list("stream", "last_sequence")
+        return dict(known)
 
 
 def refill_lost_streams(births: Iterable[Birth]) -> list[str]:
@@ -77,11 +84,10 @@ def refill_lost_streams(births: Iterable[Birth]) -> list[str]:
             known, is_first = StreamIncarnation.objects.using(PLATFORM).get_or_create(
                 stream=birth.stream, defaults={"born_at": birth.born_at, "last_sequence": birth.last_sequence}
             )
-            lost = known.born_at != birth.born_at or birth.last_sequence < known.last_sequence
-            if is_first or not lost:
+            if is_first or not _is_lost(known, birth):
                 continue
             _send_again(birth.stream)
-            known.born_at, known.last_sequence = birth.born_at, birth.last_sequence
+            known.born_at, known.last_sequence, known.last_id = birth.born_at, birth.last_sequence, None
             known.save(using=PLATFORM)
             refilled.append(birth.stream)
     return refilled
@@ -113,6 +119,13 @@ def get_last_position() -> int:
     """Return the position of the newest event, 0 when there is none."""
     with transaction.atomic(using=PLATFORM):
         return OutboxEvent.objects.using(PLATFORM).aggregate(last=Max("position"))["last"] or 0
+
+
+def _is_lost(known: StreamIncarnation, birth: Birth) -> bool:
+    """Tell whether it is another store: one that was behind may have caught up since, with other events."""
+    if known.born_at != birth.born_at or birth.last_sequence < known.last_sequence:
+        return True
+    return None not in (known.last_id, birth.found) and known.last_id != birth.found
 
 
 def _send_again(stream: str) -> None:

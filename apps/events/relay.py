@@ -71,7 +71,7 @@ class Relay:
     async def _inspect_streams(self) -> None:
         if time.monotonic() - self._inspected_at < INSPECT_S:
             return
-        births = await self.broker.declare_streams()
+        births = await self.broker.declare_streams(await self._database(outbox.list_places))
         for stream in await self._database(outbox.refill_lost_streams, births):
             log.warning("stream_refilled", stream=stream)
         metrics.outbox_lag_seconds.set(await self._database(outbox.get_lag_s))

@@ -101,4 +101,5 @@ def _declared(stream: Stream) -> dict[str, Any]:
         "subjects": list(stream.subjects),
         "max_age": float(stream.max_age_s),
         "duplicate_window": DUPLICATE_WINDOW_S,
+        "allow_atomic": True,
     }

@@ -1,18 +1,19 @@
 """NATS JetStream: streams and consumers as declared, publishing, and pulling."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 import nats
 import structlog
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamInfo
 from nats.js.client import JetStreamContext as Context
-from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
+from apps.events.adapters.batches import FAILURES, PUBLISH_TIMEOUT_S, Batches
 from apps.events.adapters.declaring import (
     BACKSTOP,
     declare_backstop,
@@ -25,9 +26,7 @@ from apps.events.contracts import ADVISORIES, STREAMS, Consumer
 from apps.events.ports import Birth, BrokerUnavailable, Outgoing, Published
 
 log = structlog.get_logger(__name__)
-PUBLISH_TIMEOUT_S = 5.0
 CONNECT_WITHIN_S = 5.0
-FAILURES = (NatsError, JetStreamError, OSError, TimeoutError)
 
 
 async def connect(url: str, *, name: str) -> Client:
@@ -50,9 +49,10 @@ class JetStreamBroker:
 
     def __init__(self, client: Client) -> None:
         self.js: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+        self._batches = Batches(client, self.js)
         self._is_reconciled = False
 
-    async def declare_streams(self) -> list[Birth]:
+    async def declare_streams(self, places: Mapping[str, int]) -> list[Birth]:
         """Create what is missing; at first, too, change what is declared otherwise now.
 
         Not again later: while a release is rolled out, two of them would take turns at changing it.
@@ -60,26 +60,30 @@ class JetStreamBroker:
         try:
             if not self._is_reconciled:
                 await self._reconcile()
-            return [_birth(await find_stream(self.js, stream)) for stream in STREAMS]
+            infos = [await find_stream(self.js, stream) for stream in STREAMS]
+            return [await self._birth(info, places.get(info.config.name or "", 0)) for info in infos]
         except FAILURES as error:
             raise BrokerUnavailable(f"streams cannot be declared: {error}") from error
 
     async def publish(self, messages: Sequence[Outgoing]) -> Published:
-        sends = [
-            self.js.publish(m.subject, m.body, stream=m.stream, headers={"Nats-Msg-Id": str(m.id)})
-            for m in messages
-        ]
-        answers = await asyncio.gather(*sends, return_exceptions=True)
-        positions: list[int] = []
-        sequences: dict[str, int] = {}
-        for message, answer in zip(messages, answers, strict=True):
-            if isinstance(answer, BaseException):
-                if not isinstance(answer, FAILURES):
-                    raise answer
-                continue
-            positions.append(message.position)
-            sequences[message.stream] = max(answer.seq, sequences.get(message.stream, 0))
-        return Published(tuple(positions), sequences)
+        by_stream: dict[str, list[Outgoing]] = {}
+        for message in messages:
+            by_stream.setdefault(message.stream, []).append(message)
+        told = await asyncio.gather(*(self._batches.send(each) for each in by_stream.values()))
+        positions = [message.position for sent in told for message, _ in sent]
+        last = [max(sent, key=lambda each: each[1]) for sent in told if sent]
+        return Published(
+            tuple(positions), {message.stream: (sequence, message.id) for message, sequence in last}
+        )
+
+    async def _birth(self, info: StreamInfo, place: int) -> Birth:
+        """Read what the stream holds at a place; nothing at one that it no longer, or not yet, has."""
+        name, found = info.config.name or "", None
+        if info.state.first_seq <= place <= info.state.last_seq and place:
+            with contextlib.suppress(NotFoundError):
+                headers = (await self.js.get_msg(name, place)).headers or {}
+                found = UUID(headers["Nats-Msg-Id"]) if "Nats-Msg-Id" in headers else None
+        return Birth(name, str(info.created), info.state.last_seq, found)
 
     async def _reconcile(self) -> None:
         for stream in (*STREAMS, ADVISORIES):
@@ -154,10 +158,6 @@ async def _delete_in(client: Client, stream: str, ids: frozenset[str]) -> int:
     for sequence in found:
         await js.delete_msg(stream, sequence)
     return len(found)
-
-
-def _birth(info: StreamInfo) -> Birth:
-    return Birth(info.config.name or "", str(info.created), info.state.last_seq)
 
 
 async def _ignore(error: Exception) -> None:
