@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from functools import cached_property
@@ -40,6 +41,9 @@ CONFIGURATION = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
 }
+if sys.platform == "linux":
+    # After a crash one call for all files, where one each takes a quarter of a minute with many companies.
+    CONFIGURATION["recovery_init_sync_method"] = "syncfs"
 FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
