@@ -1,5 +1,6 @@
 """Run the benchmarks of the folder `benchmarks/`."""
 
+import argparse
 import datetime as dt
 import importlib
 import inspect
@@ -25,14 +26,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the names and --list."""
-        parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
         parser.add_argument("--list", action="store_true", help="show the names and what each measures")
-        parser.add_argument("--cases", type=int, help="how many, where a benchmark counts them")
-        parser.add_argument("--seed", type=int, help="what a benchmark's chances begin with")
+        parser.add_argument(
+            "names",
+            nargs=argparse.REMAINDER,
+            metavar="NAME",
+            help="which (default: all); one alone may be followed by options of its own, like --seed 7",
+        )
 
-    def handle(self, *args: object, names: list[str], **options: Any) -> None:
+    def handle(self, *args: object, names: list[str], **options: object) -> None:
         """Run one after the other; a name that does not exist stops before the first."""
         known = available()
+        begin = next((at for at, word in enumerate(names) if word.startswith("-")), len(names))
+        names, given = names[:begin], names[begin:]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise CommandError(f"no benchmark {', '.join(unknown)}; there is: {', '.join(known)}")
@@ -40,20 +46,18 @@ class Command(BaseCommand):
             for name in known:
                 self.stdout.write(f"{name:<16}{summary(load(name))}")
             return
-        given = {name: options[name] for name in ("cases", "seed") if options[name] is not None}
-        failures = [line for name in names or known for line in self._run(name, given)]
+        if given and len(names) != 1:
+            raise CommandError("options belong to one benchmark: name it alone")
+        chosen = read_options(names[0], given) if given else {}
+        failures = [line for name in names or known for line in self._run(name, chosen)]
         if failures:
             raise CommandError("missed: " + "; ".join(failures))
 
-    def _run(self, name: str, given: dict[str, int]) -> list[str]:
+    def _run(self, name: str, chosen: dict[str, Any]) -> list[str]:
         """Return what the benchmark itself calls its failures, none for most."""
         self.stdout.write(f"{name}: {summary(load(name))}")
         begin = time.monotonic()
-        module = load(name)
-        taken = inspect.signature(module.run).parameters
-        results: dict[str, Any] = module.run(
-            self.stdout, **{key: value for key, value in given.items() if key in taken}
-        )
+        results: dict[str, Any] = load(name).run(self.stdout, **chosen)
         duration_s = round(time.monotonic() - begin, 1)
         for line in table(results):
             self.stdout.write(f"  {line}")
@@ -67,6 +71,16 @@ def available() -> list[str]:
     modules = {path.stem: path for path in FOLDER.glob("[a-z]*.py")}
     packages = {path.parent.name: path for path in FOLDER.glob("[a-z]*/__init__.py")}
     return sorted(name for name, path in (modules | packages).items() if "def run(" in path.read_text())
+
+
+def read_options(name: str, given: list[str]) -> dict[str, Any]:
+    """Read the options of a benchmark: the keyword-only parameters of its `run`."""
+    parser = argparse.ArgumentParser(prog=f"manage.py bench {name}")
+    for option in inspect.signature(load(name).run).parameters.values():
+        if option.kind is option.KEYWORD_ONLY:
+            flag = f"--{option.name.replace('_', '-')}"
+            parser.add_argument(flag, type=type(option.default), default=option.default)
+    return vars(parser.parse_args(given))
 
 
 def load(name: str) -> ModuleType:
