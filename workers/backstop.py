@@ -13,7 +13,8 @@ from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError as MessageNotFound
 
-from apps.events.adapters.jetstream import FAILURES, subscribe_backstop
+from apps.events.adapters.batches import FAILURES
+from apps.events.adapters.jetstream import subscribe_backstop
 from apps.events.contracts import Envelope
 from apps.events.database import DatabaseThread
 from apps.events.ports import BrokerUnavailable

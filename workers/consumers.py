@@ -15,7 +15,8 @@ from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
 from apps.events import metrics
-from apps.events.adapters.jetstream import FAILURES, connect, report_leftovers, subscribe
+from apps.events.adapters.batches import FAILURES
+from apps.events.adapters.jetstream import connect, report_leftovers, subscribe
 from apps.events.contracts import MAX_DELIVERIES, Consumer, Envelope
 from apps.events.database import DatabaseThread
 from apps.events.ports import BrokerUnavailable

@@ -122,10 +122,17 @@ def get_last_position() -> int:
 
 
 def _is_lost(known: StreamIncarnation, birth: Birth) -> bool:
-    """Tell whether it is another store: one that was behind may have caught up since, with other events."""
-    if known.born_at != birth.born_at or birth.last_sequence < known.last_sequence:
+    """Tell whether it is another store: one that was behind may have caught up since, with other events.
+
+    Where another relay has gone on meanwhile, the broker was asked for a place that is not the last one any
+    more, and the next look tells.
+    """
+    if known.born_at != birth.born_at:
         return True
-    return None not in (known.last_id, birth.found) and known.last_id != birth.found
+    if known.last_sequence != birth.place:
+        return False
+    is_behind = birth.last_sequence < birth.place
+    return is_behind or (None not in (known.last_id, birth.found) and known.last_id != birth.found)
 
 
 def _send_again(stream: str) -> None:

@@ -21,13 +21,14 @@ class Outgoing:
 class Birth:
     """A stream as the broker knows it: when it was made, how far it has come, and what it holds at a place.
 
-    `found` is the event at the sequence that was asked for; None where there is none (any more).
+    `found` is the event at `place`, the sequence that was asked for; None where there is none (any more).
     """
 
     stream: str
     born_at: str
     last_sequence: int
-    found: UUID | None = None
+    place: int
+    found: UUID | None
 
 
 @dataclass(frozen=True)

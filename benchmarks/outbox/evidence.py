@@ -9,7 +9,8 @@ from django.db import connections
 from django.utils import timezone
 
 from apps.billing.models import UsageBucket, UsageEvent
-from apps.events.adapters.jetstream import FAILURES, connect
+from apps.events.adapters.batches import FAILURES
+from apps.events.adapters.jetstream import connect
 from apps.events.contracts import STREAMS
 from apps.events.models import InboxEntry, OutboxEvent
 from apps.events.ports import BrokerUnavailable

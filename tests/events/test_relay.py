@@ -13,10 +13,11 @@ from nats.aio.client import Client
 from aiaas.embedded import NatsServer
 from apps.events import outbox, services
 from apps.events.adapters.jetstream import JetStreamBroker, connect
+from apps.events.ports import Birth, Published
 from apps.events.relay import Relay
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
-from tests.events.test_event_path import tell, waiting
+from tests.events.test_event_path import _on_its_own_connection, tell, waiting
 
 pytestmark = pytest.mark.fault
 
@@ -88,7 +89,7 @@ def test_a_broker_that_knows_no_batches_gets_one_message_after_the_other(live_db
         js = client.jetstream()
         info = await js.stream_info("AGENT_EVENTS")
         await js.update_stream(info.config.evolve(allow_atomic=False))
-        await asyncio.to_thread(tell, acme, 1, 2, 3)
+        await asyncio.to_thread(_on_its_own_connection, lambda: tell(acme, 1, 2, 3))
         return await relay.turn()
 
     assert with_relay(forbid) == 3
@@ -126,6 +127,20 @@ def test_an_old_copy_that_has_overtaken_what_was_known_is_refilled(live_db, acme
     assert with_relay(turn) == 0, "once is enough"
 
 
+def test_a_look_that_another_relay_has_overtaken_tells_nothing(live_db, acme):
+    """The broker was asked before the other relay went on: what it told then is no news."""
+    was, is_now = uuid4(), uuid4()
+    assert outbox.refill_lost_streams([Birth("AGENT_EVENTS", "then", 0, 0, None)]) == []
+    for sequence, event_id in ((5, was), (9, is_now)):
+        outbox.mark_published(Published((0,), {"AGENT_EVENTS": (sequence, event_id)}))
+    assert outbox.refill_lost_streams([Birth("AGENT_EVENTS", "then", 5, 5, was)]) == []
+    assert outbox.refill_lost_streams([Birth("AGENT_EVENTS", "then", 9, 9, is_now)]) == []
+    assert outbox.refill_lost_streams([Birth("AGENT_EVENTS", "then", 9, 9, None)]) == []
+    assert outbox.refill_lost_streams([Birth("AGENT_EVENTS", "then", 12, 9, was)]) == ["AGENT_EVENTS"]
+    assert outbox.refill_lost_streams([Birth("AGENT_EVENTS", "anew", 12, 12, None)]) == ["AGENT_EVENTS"]
+    assert outbox.refill_lost_streams([Birth("AGENT_EVENTS", "anew", 3, 12, None)]) == ["AGENT_EVENTS"]
+
+
 def test_two_relays_at_once_publish_each_event_once(live_db, acme, globex, nats_server):
     for number in range(60):
         tell((acme, globex)[number % 2], number)
@@ -134,7 +149,7 @@ def test_two_relays_at_once_publish_each_event_once(live_db, acme, globex, nats_
         second, stopping = Relay(JetStreamBroker(client), name="second"), asyncio.Event()
         running = [asyncio.create_task(relay.run(stopping)) for relay in (first, second)]
         async with asyncio.timeout(15):
-            while await asyncio.to_thread(waiting):
+            while await asyncio.to_thread(_on_its_own_connection, waiting):
                 await asyncio.sleep(0.05)
         stopping.set()
         await asyncio.gather(*running)

@@ -83,7 +83,7 @@ class JetStreamBroker:
             with contextlib.suppress(NotFoundError):
                 headers = (await self.js.get_msg(name, place)).headers or {}
                 found = UUID(headers["Nats-Msg-Id"]) if "Nats-Msg-Id" in headers else None
-        return Birth(name, str(info.created), info.state.last_seq, found)
+        return Birth(name, str(info.created), info.state.last_seq, place, found)
 
     async def _reconcile(self) -> None:
         for stream in (*STREAMS, ADVISORIES):

@@ -7,8 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.events.adapters.batches import FAILURES
 from apps.events.adapters.declaring import Leftover, reconcile_all
-from apps.events.adapters.jetstream import FAILURES, connect
+from apps.events.adapters.jetstream import connect
 from apps.events.ports import BrokerUnavailable
 from apps.events.services import list_consumers
 
