@@ -350,6 +350,8 @@ def resolve_step(
 
 def _require_free(run: AgentRun) -> None:
     """Refuse to undo a step's run under the feet of the run above. Raises ConflictError."""
+    if run.parent_run_id is None:
+        return
     above = AgentRun.objects.filter(id=run.parent_run_id).values_list("status", flat=True).first()
     if above is not None and not RunStatus(above).is_end:
         raise ConflictError("This run is a step of another that is under way: cancel that one.")
