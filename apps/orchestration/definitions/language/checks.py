@@ -130,7 +130,7 @@ def _check_sequence(
             continue
         yield from _check_config(source, (*path, "config"), step.get("config", {}), spec, variables)
         variables = yield from _check_inside(source, path, step, variables, known)
-        known.after[step["id"]] = variables = _after(variables, step, spec)
+        known.after[step["id"]] = variables = _after(source, variables, step, spec)
         for at, entry in enumerate(transitions_of(step)):
             if "when" in entry:
                 yield from _check_condition(source, (*path, "next", at, "when"), entry["when"], variables)
@@ -169,7 +169,7 @@ def _after_all(source: Source, steps: Sequence[Step], variables: Variables) -> V
         for branch in step.get("branches", []):
             variables = _after_all(source, branch["steps"], variables)
         spec = _spec(source, step)
-        variables = variables if spec is None else _after(variables, step, spec)
+        variables = variables if spec is None else _after(source, variables, step, spec)
     return variables
 
 
@@ -237,8 +237,8 @@ def _check_wait(source: Source, path: Path, config: Mapping[str, Any]) -> Iterat
         yield from _check_duration(source, (*path, "config", name), config.get(name))
 
 
-def _after(variables: Variables, step: Mapping[str, Any], spec: ToolSpec) -> Variables:
-    outputs = t.record(**{**spec.outputs, **_results(step), "state": t.STRING})
+def _after(source: Source, variables: Variables, step: Step, spec: ToolSpec) -> Variables:
+    outputs = t.record(**{**spec.outputs, **_results(source, step), "state": t.STRING})
     steps = t.record(**{**variables["steps"].fields, step["id"]: outputs})
     known = {**variables, "steps": steps}
     if step["type"] == "router":
@@ -246,12 +246,12 @@ def _after(variables: Variables, step: Mapping[str, Any], spec: ToolSpec) -> Var
     return known
 
 
-def _results(step: Step) -> dict[str, Type]:
+def _results(source: Source, step: Step) -> dict[str, Type]:
     """Return the type of a loop's results: what the last of its steps gives, for each item."""
-    last = _spec(step["steps"][-1]) if "steps" in step else None
+    last = _spec(source, step["steps"][-1]) if "steps" in step else None
     if last is None:
         return {}
-    fields = {**last.outputs, **_results(step["steps"][-1]), "state": t.STRING}
+    fields = {**last.outputs, **_results(source, step["steps"][-1]), "state": t.STRING}
     return {"results": t.list_of(t.record(**fields))}
 
 
@@ -322,9 +322,7 @@ def _check_outputs(source: Source) -> Iterator[Problem]:
         return
     variables = initial_variables(source.data)
     del variables["settings"]
-    for step in source.data["steps"]:
-        spec = _spec(source, step)
-        variables = _after(variables, step, spec) if spec else variables
+    variables = _after_all(source, source.data["steps"], variables)
     for name, spec in source.data["outputs"].items():
         path: Path = ("outputs", name, "value")
         kind, value = spec["type"], spec["value"]
