@@ -193,12 +193,15 @@ def execute_run(*, tenant: TenantRef, run_id: UUID, stop_after_s: float | None =
 def execute_or_await(*, tenant: TenantRef, run_id: UUID, wait_s: float) -> MessageView | None:
     """Execute a run here, or wait until it rests when another has it; at most about `wait_s` seconds.
 
-    Returns the reply where it was written here.
+    So are the runs of its steps that it waits for. Returns the reply where it was written here.
     """
     end = time.monotonic() + wait_s
-    claim = _take(tenant, run_id)
-    if claim is not None:
-        return _execute(tenant, claim, stop_after_s=wait_s)
+    while (claim := _take(tenant, run_id)) is not None:
+        reply = _execute(tenant, claim, stop_after_s=max(0.0, end - time.monotonic()))
+        below = None if reply else selectors.find_run_below(tenant=tenant, run_id=run_id)
+        if below is None:
+            return reply
+        execute_or_await(tenant=tenant, run_id=below, wait_s=max(0.0, end - time.monotonic()))
     while time.monotonic() < end and selectors.is_under_way(tenant=tenant, run_id=run_id):
         time.sleep(min(POLL_S, max(0.0, end - time.monotonic())))
     return None
