@@ -112,7 +112,14 @@ def is_under_way(*, tenant: TenantRef, run_id: UUID) -> bool:
     """Tell whether somebody works on a run, or soon will; one that sleeps may do so for days."""
     with in_tenant(tenant):
         moving = AgentRun.objects.filter(id=run_id, due_at__isnull=False)
-        return moving.exclude(status=RunStatus.SLEEPING).exists()
+        return moving.exclude(status=RunStatus.SLEEPING, lease_owner="").exists()
+
+
+def find_run_below(*, tenant: TenantRef, run_id: UUID) -> UUID | None:
+    """Return a step's run that is due and that this run waits for, if there is one."""
+    with in_tenant(tenant):
+        below = AgentRun.objects.filter(parent_run_id=run_id, due_at__isnull=False)
+        return below.exclude(status=RunStatus.SLEEPING).values_list("id", flat=True).first()
 
 
 def show_run(view: RunView) -> dict[str, Any]:

@@ -177,12 +177,15 @@ def execute_run(*, tenant: TenantRef, run_id: UUID, stop_after_s: float | None =
 def execute_or_await(*, tenant: TenantRef, run_id: UUID, wait_s: float) -> MessageView | None:
     """Execute a run here, or wait until it rests when another has it; at most about `wait_s` seconds.
 
-    Returns the reply where it was written here.
+    So are the runs of its steps that it waits for. Returns the reply where it was written here.
     """
     end = time.monotonic() + wait_s
-    claim = _take(tenant, run_id)
-    if claim is not None:
-        return execute_claim(tenant, claim, stop_after_s=wait_s)
+    while (claim := _take(tenant, run_id)) is not None:
+        reply = execute_claim(tenant, claim, stop_after_s=max(0.0, end - time.monotonic()))
+        below = None if reply else selectors.find_run_below(tenant=tenant, run_id=run_id)
+        if below is None:
+            return reply
+        execute_or_await(tenant=tenant, run_id=below, wait_s=max(0.0, end - time.monotonic()))
     while time.monotonic() < end and selectors.is_under_way(tenant=tenant, run_id=run_id):
         time.sleep(min(POLL_S, max(0.0, end - time.monotonic())))
     return None
@@ -286,6 +289,8 @@ def resolve_step(
 
 def _require_free(run: AgentRun) -> None:
     """Refuse to undo a step's run under the feet of the run above. Raises ConflictError."""
+    if run.parent_run_id is None:
+        return
     above = AgentRun.objects.filter(id=run.parent_run_id).values_list("status", flat=True).first()
     if above is not None and not RunStatus(above).is_end:
         raise ConflictError("This run is a step of another that is under way: cancel that one.")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.orchestration.definitions.contracts import Effect, WorkflowDefinition
+from apps.orchestration.definitions.contracts import UNDO_CHILD, Effect, WorkflowDefinition
 from apps.orchestration.engine import decisions as d
 from apps.orchestration.engine.state import Fact, Kind, RunState, fold
 
@@ -52,6 +52,12 @@ class Simulation:
                 self.facts.append(fact)
             case d.Execute(step, attempt):
                 self.execute(command, step, attempt)
+            case d.BeginChild(step, attempt):
+                self.begin_child(command, step, attempt)
+            case d.Await(step, attempt):
+                self.end_child(step, attempt)
+            case d.UndoChild():
+                self.undo_child(command)
             case d.RunFallback(step, action):
                 self.note(Kind.FALLBACK_COMPLETED, step=step.id, action=action, output={"text": "sorry"})
             case d.UndoStep():
@@ -75,6 +81,34 @@ class Simulation:
         else:
             is_final = attempt >= step.retry.max_attempts
             self.note(Kind.STEP_FAILED, **base, error="no", is_final=is_final, retry_in_s=0.0)
+
+    def begin_child(self, command: d.BeginChild, step: Any, attempt: int) -> None:
+        """Begin a child that takes effect, if it is to succeed, before it is looked at again."""
+        awaited = {"kind": "run", "what": f"{step.id}/{self.state.retries}/{attempt}", "until": None}
+        self.note(Kind.STEP_WAITING, step=step.id, attempt=attempt, awaited=awaited)
+
+    def end_child(self, step: Any, attempt: int) -> None:
+        base = {"step": step.id, "attempt": attempt}
+        if self.succeeds(step.id, attempt):
+            self.effects.append(step.id)
+            self.note(Kind.STEP_COMPLETED, **base, output={"run_id": "x"})
+            return
+        is_final = attempt >= step.retry.max_attempts
+        self.note(
+            Kind.STEP_FAILED, **base, error="no", is_final=is_final, retry_in_s=0.0, ended="compensated"
+        )
+
+    def undo_child(self, command: d.UndoChild) -> None:
+        """Ask the child at one turn, and take its end at the next."""
+        base = {"step": command.step, "action": UNDO_CHILD, "attempt": command.attempt}
+        if not command.is_asked:
+            self.note(Kind.UNDO_INTENDED, **base, arguments={})
+        elif command.step not in self.effects or self.succeeds(f"{command.step}/undo", command.attempt):
+            if command.step in self.effects:
+                self.effects.append(f"{command.step}/undo")
+            self.note(Kind.STEP_UNDONE, **base, output={})
+        else:
+            self.note(Kind.UNDO_FAILED, **base, error="no", is_final=True)
 
     def undo(self, command: d.UndoStep) -> None:
         step, attempt = command.compensation.step, command.attempt

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from apps.orchestration.contracts import RunStatus, StepStatus
 from apps.orchestration.definitions.contracts import (
+    UNDO_CHILD,
     CompensationDefinition,
     Effect,
     RetryRule,
@@ -35,9 +36,11 @@ def make_definition(*steps: StepDefinition, undone: dict[str, Effect] | None = N
 @st.composite
 def definitions(draw) -> WorkflowDefinition:
     names = [f"s{n}" for n in range(draw(st.integers(1, 7)))]
+    children = {name for name in names if draw(st.sampled_from([True, False, False, False]))}
     steps = [
         make_step(
             name,
+            type=StepType.SUBWORKFLOW if name in children else StepType.TOOL,
             effect=draw(st.sampled_from(EFFECTS)),
             retry=RetryRule(max_attempts=draw(st.integers(1, 3))),
             condition=draw(st.sampled_from(["", "", "", "1 == 1", "1 == 2"])),
@@ -45,7 +48,9 @@ def definitions(draw) -> WorkflowDefinition:
         for name in names
     ]
     undone = {name: draw(st.sampled_from(EFFECTS)) for name in names if draw(st.booleans())}
-    return make_definition(*steps, undone=undone)
+    made = make_definition(*steps, undone=undone)
+    below = {name: CompensationDefinition(name, UNDO_CHILD, Effect.TRANSACTIONAL) for name in children}
+    return replace(made, compensation={**made.compensation, **below})
 
 
 @settings(max_examples=300, deadline=None)

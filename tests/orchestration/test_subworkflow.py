@@ -108,6 +108,63 @@ def test_a_step_is_a_run_of_its_own_and_nothing_is_occupied_meanwhile(acme, sink
     assert_verified(acme)
 
 
+def test_whoever_waits_for_it_executes_both(acme, sink, outer, publish) -> None:
+    outer()
+    run = services.start_run(tenant=acme, workflow_name="w", input={}, claim_inline=True)
+    services.execute_or_await(tenant=acme, run_id=run.id, wait_s=10)
+    assert show(acme, run.id).status is RunStatus.COMPLETED
+    publish(acme, PAID, name="inner")
+    run = services.start_run(tenant=acme, workflow_name="w", input={}, claim_inline=True)
+    services.execute_or_await(tenant=acme, run_id=run.id, wait_s=10)
+    assert show(acme, run.id).status is RunStatus.SLEEPING, "nobody waits for a signal"
+
+
+EACH = """
+  - id: "each"
+    type: "foreach"
+    config: {items: "${input.list}"}
+    steps: [{id: "part", type: "subworkflow", workflow: "inner", config: {name: "${item}"}}]"""
+
+
+def test_one_for_each_item_is_undone_in_reverse(acme, sink, publish) -> None:
+    named = calls(sink, "b").replace(f"{sink.url}/b", f"{sink.url}/${{input.name}}")
+    back = undo(sink, "b").replace("/undo-b", "/undo-${input.name}")
+    publish(acme, named, f'inputs: {{name: {{type: "string"}}}}\n{back}', name="inner")
+    outputs = 'outputs: {ran: {type: "string", value: "${steps.each.results[1].run_id}"}}'
+    publish(acme, EACH, f"inputs: {{list: {{type: list}}}}\n{outputs}")
+    run_id = start(acme, list=["x", "y"])
+    go_on(acme)
+    ended = show(acme, run_id)
+    assert ended.status is RunStatus.COMPLETED
+    assert ended.output["outputs"]["ran"] == str(ended.steps[-1].child_run_id)
+    services.compensate_run(tenant=acme, run_id=run_id)
+    go_on(acme)
+    assert show(acme, run_id).status is RunStatus.COMPENSATED
+    assert paths(sink) == ["x", "y", "undo-y", "undo-x"]
+    assert_verified(acme)
+
+
+BESIDE = """
+  - id: "both"
+    type: "parallel"
+    branches:
+      - {id: "one", steps: [{id: "first", type: "subworkflow", workflow: "inner"}]}
+      - {id: "two", steps: [{id: "second", type: "subworkflow", workflow: "inner"}]}"""
+
+
+def test_cancelling_ends_all_that_are_under_way_beside_each_other(acme, sink, publish) -> None:
+    publish(acme, calls(sink, "b") + PAID, undo(sink, "b"), name="inner")
+    publish(acme, BESIDE)
+    run_id = start(acme)
+    go_on(acme)
+    assert [run.status for run in all_runs(acme)] == ["sleeping"] * 3
+    services.cancel_run(tenant=acme, run_id=run_id)
+    go_on(acme, rounds=12)
+    assert [run.status for run in all_runs(acme)] == ["cancelled"] * 3
+    assert sorted(paths(sink)) == ["b", "b", "undo-b", "undo-b"]
+    assert_verified(acme)
+
+
 def test_undoing_is_the_exact_reverse_through_both_runs(acme, sink, outer) -> None:
     run_id = outer()
     go_on(acme)

@@ -29,7 +29,8 @@ class _Work(threading.Thread):
         self, compiled: Any, given: dict[str, Any], config: dict[str, Any], timeout_s: float
     ) -> None:
         super().__init__(name="langgraph", daemon=True)
-        self._call = lambda: asyncio.wait_for(compiled.ainvoke(given, config), timeout_s)
+        self._compiled, self._given, self._config = compiled, given, config
+        self._timeout_s = timeout_s
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -46,7 +47,7 @@ class _Work(threading.Thread):
             connections.close_all()
 
     async def _await(self) -> Any:
-        return await self._call()
+        return await asyncio.wait_for(self._compiled.ainvoke(self._given, self._config), self._timeout_s)
 
 
 def run_graph(context: StepContext) -> Output:

@@ -237,7 +237,7 @@ def _check_wait(source: Source, path: Path, config: Mapping[str, Any]) -> Iterat
         yield from _check_duration(source, (*path, "config", name), config.get(name))
 
 
-def _after(source: Source, variables: Variables, step: Mapping[str, Any], spec: ToolSpec) -> Variables:
+def _after(source: Source, variables: Variables, step: Step, spec: ToolSpec) -> Variables:
     outputs = t.record(**{**spec.outputs, **_results(source, step), "state": t.STRING})
     steps = t.record(**{**variables["steps"].fields, step["id"]: outputs})
     known = {**variables, "steps": steps}

@@ -53,7 +53,8 @@ def read_cron(text: str, zone: str = "") -> Cron:
         except (ParseException, ValueError, KeyError) as error:
             raise ValueError(f"{field!r} is no field of a cron line: {error}") from None
     is_either_day = not any(field.startswith("*") for field in (fields[2], fields[4]))
-    return Cron(*parsed, is_either_day, read_zone(zone))
+    minutes, hours, days, months, weekdays = parsed
+    return Cron(minutes, hours, days, months, weekdays, is_either_day, read_zone(zone))
 
 
 def read_zone(name: str) -> ZoneInfo:

@@ -15,6 +15,7 @@ from apps.orchestration.definitions.contracts import Problem
 from apps.orchestration.definitions.language.source import Source
 
 SCHEMA_FILE = Path(__file__).with_name("workflow.schema.json")
+SHOWN_CHARS = 80  # of a value that is wrong: enough to know a long name again
 _KINDS = {
     "object": "a mapping (key: value lines)",
     "array": "a list (lines that begin with -)",
@@ -87,7 +88,7 @@ def _words(error: ValidationError) -> tuple[str, str]:
 
 def _show(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else f"{text[:40]}…"
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
 
 
 def _suggest(word: str, known: list[str]) -> str:

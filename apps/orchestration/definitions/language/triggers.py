@@ -15,6 +15,7 @@ from apps.orchestration.definitions.language.moments import (
     read_cron,
     read_zone,
 )
+from apps.orchestration.definitions.language.nesting import each_step
 from apps.orchestration.definitions.language.source import Path, Source
 
 # Events that may start runs. One that only runs tell of needs `workflow`: whose run is meant.
@@ -172,7 +173,7 @@ def _check_gets(source: Source, path: Path, who: str) -> Iterator[Problem]:
             fix = f"give `{name}` a default in the place of required, or start the workflow by the API"
             yield source.problem(path, f"{who} does not give the required input `{name}`", fix)
     event = full_name(source.data["triggers"][path[1]].get("event", ""))
-    routes = any(step["type"] == "router" for step in source.data["steps"])
+    routes = any(step["type"] == "router" for step in each_step(source.data["steps"]))
     if routes and event != "agent.message.received":
         message = f"{who} does not give the text that the router needs"
         yield source.problem(path, message, "remove the trigger, or the router")
