@@ -17,6 +17,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workers.tasks.sweep_trainings",
         "schedule": 15.0,
     },
+    "take up simulations of workflows whose hint or worker was lost": {
+        "task": "workers.tasks.sweep_simulations",
+        "schedule": 15.0,
+    },
     "make companies whose sign-up was interrupted": {
         "task": "workers.tasks.sweep_sign_ups",
         "schedule": 10.0,

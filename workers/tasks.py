@@ -30,6 +30,7 @@ from apps.orchestration import triggers
 from apps.orchestration.adapters.celery_hint import take_hint
 from apps.orchestration.hooks import services as hooks
 from apps.orchestration.notices.services import send_slack_notices
+from apps.orchestration.rehearsals import services as rehearsals
 from apps.routing import services as routing
 from apps.tenants import notices
 from apps.tenants.audit import purge_audit_events
@@ -88,6 +89,19 @@ def sweep_trainings() -> None:
     """Take up trainings whose hint or worker was lost."""
     for tenant in list_active_tenants():
         routing.sweep_due_trainings(tenant=tenant)
+
+
+@shared_task(name="workers.tasks.run_simulation")
+def run_simulation(tenant_id: str, rehearsal_id: str) -> None:
+    """Go on with a simulation of a workflow."""
+    rehearsals.run_simulation(tenant=get_tenant(tenant_id=UUID(tenant_id)), rehearsal_id=UUID(rehearsal_id))
+
+
+@shared_task(name="workers.tasks.sweep_simulations")
+def sweep_simulations() -> None:
+    """Take up simulations whose hint or worker was lost."""
+    for tenant in list_active_tenants():
+        rehearsals.sweep_due_simulations(tenant=tenant)
 
 
 @shared_task(name="workers.tasks.provision_company")
@@ -263,6 +277,7 @@ def purge() -> None:
     for tenant in list_active_tenants():
         ingestion.purge_deleted_documents(tenant=tenant)
         hooks.purge_deliveries(tenant=tenant)
+        rehearsals.purge_rehearsals(tenant=tenant)
         webhooks.purge_deliveries(tenant=tenant)
 
 

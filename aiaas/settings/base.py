@@ -68,6 +68,7 @@ TENANT_APPS = [
     "apps.orchestration.hooks",
     "apps.orchestration.mcp",
     "apps.orchestration.notices",
+    "apps.orchestration.rehearsals",
 ]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 TENANT_DB_ALIAS = "owner"  # django-tenants makes and migrates schemas with the owner's connection
@@ -252,6 +253,7 @@ EVENT_SUBSCRIPTIONS = "aiaas.subscriptions"
 RUN_DOORWAY = "apps.orchestration.adapters.doorway.EngineDoorway"
 RUN_SLOTS = env.int("RUN_SLOTS", default=8)  # runs that a worker process executes at once
 RUN_EVENTS_KEPT_DAYS = env.int("RUN_EVENTS_KEPT_DAYS", default=400)
+PUBLISH_GATE = "apps.orchestration.rehearsals.gate.require_passed"
 RUN_HINT = "apps.orchestration.adapters.celery_hint.CeleryHint"
 DELTA_SINKS = [
     "apps.orchestration.adapters.channels_deltas.ChannelsDeltas",
@@ -272,6 +274,9 @@ EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", default="")
 EMBEDDER_THREADS = env.int("EMBEDDER_THREADS", default=1)
 # US dollars for a million tokens, [prompt, completion], by model: added to the price book in apps/inference.
 MODEL_PRICES: dict[str, tuple[str, str]] = env.json("MODEL_PRICES", default={})
+# What rehearsals may spend on models, and how many inputs they may take, for each tenant and day.
+REHEARSAL_DAILY_MICROUSD = env.int("REHEARSAL_DAILY_MICROUSD", default=5_000_000)
+REHEARSAL_DAILY_CASES = env.int("REHEARSAL_DAILY_CASES", default=2000)
 DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", default=20 * 1024 * 1024)
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 

@@ -38,6 +38,7 @@ TABLE = (
     Permission("write:documents", ADMINS, "add and delete knowledge"),
     Permission("read:workflows", EVERYBODY, "see workflows, models and tools"),
     Permission("write:workflows", ADMINS, "draft, publish and roll back workflows"),
+    Permission("write:gates", ADMINS, "change the replay gate, publish past it with a reason"),
     Permission("read:runs", EVERYBODY, "see runs"),
     Permission("write:runs", ADMINS, "start, cancel, retry, resolve and compensate runs"),
     Permission("read:router", EVERYBODY, "see intents and models, try a text"),

@@ -38,6 +38,7 @@ NO_PRIVILEGED_ACTS = {
             release_order ship_order
         orchestration.services: create_run execute_or_await execute_run start_run
         orchestration.triggers: start_scheduled_run start_triggered_runs
+        orchestration.rehearsals.services: dry_run
         orchestration.hooks.doorway: receive_delivery""",
     "nobody's act: workers compute, mail, sweep and purge": """
         analytics.checking: check_kpis
@@ -60,6 +61,8 @@ NO_PRIVILEGED_ACTS = {
         ingestion.services: process_document purge_deleted_documents sweep_due_documents
         orchestration.hooks.services: purge_deliveries
         orchestration.notices.services: ask_for_notice send_slack_notices
+        orchestration.rehearsals.claims: claim_rehearsal
+        orchestration.rehearsals.services: purge_rehearsals run_simulation sweep_due_simulations
         routing.claims: claim_training
         routing.services.candidates: sweep_due_trainings train_candidate
         routing.services.teaching: seed_default_intents
@@ -73,6 +76,7 @@ NO_PRIVILEGED_ACTS = {
         crm.erasing: erase_traces
         ingestion.erasing: erase_traces
         orchestration.erasing: erase_traces
+        orchestration.rehearsals.erasing: erase_traces
         realtime.erasing: erase_traces
         routing.services.forgetting: forget_words""",
     "the operator's, of every tenant at once: it changes how secrets are kept, and none of them": """

@@ -26,7 +26,7 @@ LAYERS = (
     {"crm", "ingestion", "routing", "billing"},
     {"conversations"},
     {"workflows"},
-    {"orchestration", "hooks"},
+    {"orchestration", "hooks", "rehearsals"},
     {"gateway", "realtime", "accounts", "analytics", "webhooks"},
 )
 PUBLIC = {"services", "selectors", "contracts", "events"}

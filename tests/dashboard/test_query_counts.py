@@ -23,7 +23,7 @@ from apps.tenants.contracts import TenantRef
 from apps.webhooks.services import send_test
 from tests.billing.generated import deliver, usage
 from tests.isolation.test_pages import MAKERS, PAGES, address
-from tests.isolation.test_urls import WORKFLOW
+from tests.isolation.test_urls import WORKFLOW, add_cases
 from tests.pages import log_in
 
 MANY = 30
@@ -99,6 +99,8 @@ QUERIES: dict[str, int] = {
     "app/settings/": 6,
     "app/settings/delete/": 7,
     "app/settings/domains/": 6,
+    "app/simulations/<uuid:rehearsal_id>/": 9,
+    "app/simulations/<uuid:rehearsal_id>/cases/<int:number>/": 9,
     "app/team/": 7,
     "app/try/": 6,
     "app/usage/": 14,
@@ -106,8 +108,12 @@ QUERIES: dict[str, int] = {
     "app/tools/": 8,
     "app/tools/mcp/<uuid:server_id>/": 7,
     "app/tools/t/<str:name>/": 6,
+    "app/workflows/gate/": 6,
     "app/workflows/new/": 6,
     "app/workflows/w/<str:name>/": 10,
+    "app/workflows/w/<str:name>/gate/": 8,
+    "app/workflows/w/<str:name>/publishing/": 12,
+    "app/workflows/w/<str:name>/simulate/": 7,
     "app/workflows/w/<str:name>/versions/": 8,
 }
 # What shows no page of its own: a file, a doorway of a socket.
@@ -172,6 +178,11 @@ def grow_endpoint(tenant: TenantRef, endpoint_id: uuid.UUID, total: int) -> None
         send_test(tenant=tenant, endpoint_id=endpoint_id, actor="test")
 
 
+def grow_simulation(tenant: TenantRef, rehearsal_id: uuid.UUID, total: int) -> None:
+    with in_tenant(tenant):
+        add_cases(rehearsal_id, total)
+
+
 def grow_questions(tenant: TenantRef, group_id: uuid.UUID, total: int) -> None:
     with in_tenant(tenant):
         Question.objects.bulk_create(
@@ -188,6 +199,7 @@ GROW: dict[str, Callable[[TenantRef, uuid.UUID, int], None]] = {
     "app/inbox": grow_escalation,
     "app/knowledge/documents": grow_document,
     "app/knowledge/questions": grow_questions,
+    "app/simulations": grow_simulation,
 }
 # Made all at once, or the product's own.
 NOT_ONE_BY_ONE = {"app/invoices", "app/overview", "app/plans", "app/workflows/w"}
@@ -244,5 +256,6 @@ def address_of(route: str, things: dict, tenant: TenantRef) -> str:
     start = start_of(route)
     if start in things:
         beginning, _, rest = route.partition(f"{start}/")
-        return f"/{beginning}{start}/{things[start]}{rest.partition('>')[2]}"
+        others = rest.partition(">")[2].replace("<int:number>", "1")
+        return f"/{beginning}{start}/{things[start]}{others}"
     return address(route, tenant)

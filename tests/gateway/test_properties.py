@@ -38,7 +38,15 @@ INSIDE = re.compile(
     r"tenant_id|schema|hash$|password|sealed|lease|payload|private|secret|token$|visitor_secret"
 )
 # Names that only sound like it: of a workflow's source; what a caller sends and is never shown.
-HARMLESS = {"password", "hash", "workflow_hash", "max_tokens", "secret_created_at", "secret_hint"}
+HARMLESS = {
+    "password",
+    "hash",
+    "baseline_hash",
+    "workflow_hash",
+    "max_tokens",
+    "secret_created_at",
+    "secret_hint",
+}
 API, UNDOCUMENTED = ("/api/", "/v1/"), {"/api/schema/", "/api/docs/"}
 
 

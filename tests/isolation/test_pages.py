@@ -31,7 +31,13 @@ from apps.tenants.models import Membership, TenantExport
 from apps.tenants.services import create_api_key, create_widget_key
 from apps.webhooks import services as webhooks
 from tests.billing.invoices import make_invoice
-from tests.isolation.test_urls import WORKFLOW, make_mcp_server, make_mcp_tool, make_webhook_endpoint
+from tests.isolation.test_urls import (
+    WORKFLOW,
+    make_mcp_server,
+    make_mcp_tool,
+    make_simulation,
+    make_webhook_endpoint,
+)
 from tests.pages import log_in, member_of
 
 
@@ -52,6 +58,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/tools/t": lambda t: "http_request",
     "app/tools/mcp": lambda t: make_mcp_server(t).id,
     "app/tools/mcp-tools": lambda t: make_mcp_tool(t),
+    "app/simulations": make_simulation,
     "app/channels/webhooks": lambda t: (
         create_endpoint(
             tenant=t, name=f"w{uuid.uuid4().hex[:8]}", action="workflows", actor="test"

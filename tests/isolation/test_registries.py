@@ -29,6 +29,7 @@ PLATFORM_TASKS = {
     "workers.tasks.sweep_erasures",
     "workers.tasks.sweep_exports",
     "workers.tasks.sweep_sign_ups",
+    "workers.tasks.sweep_simulations",
     "workers.tasks.sweep_trainings",
     "workers.tasks.check_domains",
     "workers.tasks.check_figures",

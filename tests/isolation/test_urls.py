@@ -13,6 +13,7 @@ from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.services import add_document
 from apps.orchestration.definitions.services import save_draft
 from apps.orchestration.mcp.models import McpServer, McpTool
+from apps.orchestration.rehearsals.models import Rehearsal, RehearsalCase
 from apps.orchestration.services import start_run
 from apps.routing.services import create_intent
 from apps.tenants.context import in_tenant
@@ -51,6 +52,7 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "runs": lambda t: (
         start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
     ),
+    "simulations": lambda t: make_simulation(t),
     "documents": lambda t: add_document(tenant=t, title="Theirs", text="Their secret.").id,
     "mcp-servers": lambda t: make_mcp_server(t).id,
     "mcp-tools": lambda t: make_mcp_tool(t),
@@ -99,6 +101,24 @@ def make_mcp_tool(tenant: TenantRef) -> uuid.UUID:
         return McpTool.objects.get_or_create(server=make_mcp_server(tenant), name="look", defaults=given)[
             0
         ].id
+
+
+def make_simulation(tenant: TenantRef) -> uuid.UUID:
+    """Make one that has ended, with its one case."""
+    of_draft = {"workflow": "theirs", "hash": "0" * 64, "source": WORKFLOW, "total": 1, "done": 1}
+    with in_tenant(tenant):
+        made = Rehearsal.objects.create(kind="simulation", against="recorded", status="done", **of_draft)
+        add_cases(made.id, 1)
+    return made.id
+
+
+def add_cases(rehearsal_id: uuid.UUID, total: int) -> None:
+    """Add cases to a rehearsal, in the caller's transaction of its tenant."""
+    first = RehearsalCase.objects.filter(rehearsal_id=rehearsal_id).count() + 1
+    RehearsalCase.objects.bulk_create(
+        RehearsalCase(rehearsal_id=rehearsal_id, position=first + n, status="done", input={"text": "Theirs"})
+        for n in range(total)
+    )
 
 
 def make_webhook_endpoint(tenant: TenantRef) -> uuid.UUID:

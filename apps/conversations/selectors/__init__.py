@@ -13,6 +13,7 @@ from apps.conversations.selectors.people import name_people
 from apps.conversations.selectors.reading import (
     find_received,
     find_reply,
+    find_seq_at,
     get_conversation,
     get_escalation,
     get_message,
@@ -29,6 +30,7 @@ __all__ = [
     "count_queue",
     "find_received",
     "find_reply",
+    "find_seq_at",
     "get_canned_reply",
     "get_conversation",
     "get_escalation",

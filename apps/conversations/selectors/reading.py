@@ -1,5 +1,6 @@
 """Read conversations, their messages and escalations."""
 
+import datetime as dt
 from uuid import UUID
 
 from apps.conversations.contracts import (
@@ -40,11 +41,22 @@ def list_messages(
         return [message.view() for message in messages.order_by("seq")[:limit]]
 
 
-def list_recent_turns(*, tenant: TenantRef, conversation_id: UUID, limit: int) -> list[MessageView]:
-    """Return the last messages, oldest first."""
+def list_recent_turns(
+    *, tenant: TenantRef, conversation_id: UUID, limit: int, before_seq: int | None = None
+) -> list[MessageView]:
+    """Return the last messages, or the last before one of them, oldest first."""
+    earlier = {} if before_seq is None else {"seq__lt": before_seq}
     with in_tenant(tenant):
-        newest = Message.objects.filter(conversation_id=conversation_id).order_by("-seq")[:limit]
+        said = Message.objects.filter(conversation_id=conversation_id, **earlier)
+        newest = said.order_by("-seq")[:limit]
         return [message.view() for message in reversed(newest)]
+
+
+def find_seq_at(*, tenant: TenantRef, conversation_id: UUID, moment: dt.datetime) -> int | None:
+    """Return the number of the first message that was written at a moment or later, if any was."""
+    with in_tenant(tenant):
+        later = Message.objects.filter(conversation_id=conversation_id, created_at__gte=moment)
+        return later.order_by("seq").values_list("seq", flat=True).first()
 
 
 def get_message(*, tenant: TenantRef, message_id: UUID) -> MessageView:

@@ -20,6 +20,7 @@ from apps.orchestration.definitions.contracts import TriggerDefinition, VersionS
 from apps.orchestration.definitions.language.schema import workflow_schema
 from apps.orchestration.definitions.models import Workflow, WorkflowVersion
 from apps.orchestration.scheduling import list_next_moments
+from apps.tenants.permissions import require
 
 STATES = [(state.value, state.value) for state in VersionState]
 SCOPES = {"GET": "read:workflows", "POST": "write:workflows", "PUT": "write:workflows"}
@@ -85,6 +86,13 @@ class ValidationSerializer(serializers.Serializer[Any]):
 class PublishRequest(serializers.Serializer[Any]):
     number = serializers.IntegerField(
         required=False, min_value=1, max_value=2_000_000_000, help_text="The draft, unless given."
+    )
+    override_reason = serializers.CharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=500,
+        help_text="Publish past the replay gate, and why; needs `write:gates`, kept in the audit trail.",
     )
 
 
@@ -236,8 +244,15 @@ class PublishView(APIView):
         """Publish the draft, or the version with the given number; runs under way keep theirs."""
         asked = PublishRequest(data=request.data)
         asked.is_valid(raise_exception=True)
-        number = asked.validated_data.get("number")
-        version = services.publish_workflow(tenant=request.tenant, name=name, number=number)
+        given = asked.validated_data
+        if given["override_reason"]:
+            require(request.auth, "write:gates")
+        version = services.publish_workflow(
+            tenant=request.tenant,
+            name=name,
+            number=given.get("number"),
+            override_reason=given["override_reason"],
+        )
         return Response(VersionSerializer(version).data)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from jsonschema import Draft202012Validator
 
 from apps.orchestration.definitions.contracts import Problem, VersionState, VersionView, WorkflowDefinition
@@ -72,10 +75,13 @@ def save_draft(*, tenant: TenantRef, source: str, name: str | None = None) -> Ve
         return version_view(draft)
 
 
-def publish_workflow(*, tenant: TenantRef, name: str, number: int | None = None) -> VersionView:
+def publish_workflow(
+    *, tenant: TenantRef, name: str, number: int | None = None, override_reason: str = ""
+) -> VersionView:
     """Make a version (the draft, unless `number` says which) the one that new runs begin with.
 
-    Runs under way keep theirs. Raises NotFoundError, InvalidWorkflowSource.
+    Runs under way keep theirs. With `override_reason`, which is recorded, no gate is asked.
+    Raises NotFoundError, InvalidWorkflowSource, and ConflictError where the gate is not passed.
     """
     with in_tenant(tenant):
         workflow = Workflow.objects.select_for_update().filter(name=name).first()
@@ -87,9 +93,13 @@ def publish_workflow(*, tenant: TenantRef, name: str, number: int | None = None)
             what = "a draft; save one first" if number is None else f"a version {number}"
             raise NotFoundError(f"The workflow {name!r} has no such version: {what}.")
         if version.state != VersionState.PUBLISHED:
-            before = _published_number(workflow)
-            version = _publish(tenant, workflow, version)
-            data = {"before": before, "after": version.number}
+            before, definition = _published_number(workflow), _compile(tenant, version.source)
+            if not override_reason:
+                _gate()(tenant=tenant, workflow=name, version=version, digest=definition.hash)
+            version = _publish(workflow, version, definition)
+            data: dict[str, Any] = {"before": before, "after": version.number}
+            if override_reason:
+                data["override_reason"] = override_reason
             record_audit(tenant=tenant, action="workflow.published", target=name, data=data)
             _forget()
         return version_view(version)
@@ -193,10 +203,13 @@ def _next_number(workflow: Workflow) -> int:
     return (newest or 0) + 1
 
 
-def _publish(tenant: TenantRef, workflow: Workflow, version: WorkflowVersion) -> WorkflowVersion:
-    if problems := validate_workflow(tenant=tenant, source=version.source):
+def _compile(tenant: TenantRef, source: str) -> WorkflowDefinition:
+    if problems := validate_workflow(tenant=tenant, source=source):
         raise InvalidWorkflowSource(problems)
-    definition = preview_workflow(tenant=tenant, source=version.source)
+    return preview_workflow(tenant=tenant, source=source)
+
+
+def _publish(workflow: Workflow, version: WorkflowVersion, definition: WorkflowDefinition) -> WorkflowVersion:
     if version.compiled is not None and version.hash != definition.hash:
         # A tool means something else by now; runs of the version go on with what it meant then.
         version = WorkflowVersion(workflow=workflow, number=_next_number(workflow), source=version.source)
@@ -211,6 +224,13 @@ def _publish(tenant: TenantRef, workflow: Workflow, version: WorkflowVersion) ->
     workflow.save()
     follow_schedules(definition)
     return version
+
+
+@cache
+def _gate() -> Callable[..., None]:
+    """Return what may refuse a publication."""
+    gate: Callable[..., None] = import_string(settings.PUBLISH_GATE)
+    return gate
 
 
 @cache

@@ -13,11 +13,14 @@ from apps.orchestration.definitions.errors import InvalidWorkflowSource
 from apps.orchestration.definitions.language.compiler import InvalidWorkflow
 from apps.orchestration.forms import SourceForm
 from apps.orchestration.pages.graph import Graph, draw
+from apps.orchestration.rehearsals.contracts import GateNotPassed
+from apps.orchestration.rehearsals.forms import make_try_form
 from apps.orchestration.scheduling import list_next_moments, list_schedules
 from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 from apps.tenants.dashboard import MemberRequest, member_page, notify
+from apps.tenants.permissions import require
 
 TEMPLATE = """name: "new_workflow"
 version: "1.0"
@@ -95,8 +98,16 @@ def publish(request: MemberRequest, name: str) -> HttpResponse:
     before = selectors.get_workflow(tenant=request.tenant, name=name).published
     number = {**request.GET.dict(), **request.POST.dict()}.get("number", "")
     wanted = int(number) if number.isascii() and number.isdigit() and len(number) < 9 else None
+    override_reason = request.POST.get("override_reason", "").replace("\x00", "").strip()[:500]
+    if override_reason:
+        require(request.principal, "write:gates")
     try:
-        version = services.publish_workflow(tenant=request.tenant, name=name, number=wanted)
+        version = services.publish_workflow(
+            tenant=request.tenant, name=name, number=wanted, override_reason=override_reason
+        )
+    except GateNotPassed as error:
+        notify(request, error.detail)
+        return redirect("workflow_publishing", name)
     except InvalidWorkflowSource:
         notify(request, "The draft has problems; mend them before you publish it.")
         return redirect("workflow", name)
@@ -129,6 +140,7 @@ def _edit(request: MemberRequest, name: str | None, source: str, base: str) -> H
         "problems": problems or found,
         "graph": graph,
         "workflow": workflow,
+        "try_form": make_try_form(request.tenant, shown) if name else None,
     }
     return render(request, "orchestration/workflow.html", context, status=422 if form.errors else 200)
 

@@ -13,26 +13,30 @@ def escalate(context: StepContext) -> Output:
     """Open an escalation for the conversation, with the route's reasons; idempotent by the effect's key."""
     if context.conversation_id is None:
         raise StepFailed("only a run of a conversation can be escalated", is_retryable=False)
-    queue = str(context.arguments.get("escalation_queue", "default"))
-    reason = str(context.arguments.get("reason") or _reason(context))
-    channels = list(context.arguments.get("notification_channels", []))
+    planned = plan_handover(context)
     escalation = open_escalation(
         tenant=context.tenant,
         conversation_id=context.conversation_id,
         run_id=context.run_id,
-        reason=reason,
-        queue=queue,
+        reason=planned["reason"],
+        queue=planned["queue"],
         effect_key=context.effect_key,
-        by_mail="email" in channels,
+        by_mail="email" in planned["notification_channels"],
     )
-    if "slack" in channels:
+    if "slack" in planned["notification_channels"]:
         ask_for_notice(tenant=context.tenant, escalation_id=escalation.id)
+    return {**planned, "escalation_id": str(escalation.id)}
+
+
+def plan_handover(context: StepContext) -> Output:
+    """Tell what an escalation would be and say, without opening it."""
+    arguments = context.arguments
     return {
-        "escalation_id": str(escalation.id),
-        "queue": queue,
-        "reason": reason,
-        "notification_channels": channels,
-        "handover": str(context.arguments.get("message") or HANDOVER),
+        "escalation_id": "",
+        "queue": str(arguments.get("escalation_queue", "default")),
+        "reason": str(arguments.get("reason") or _reason(context)),
+        "notification_channels": list(arguments.get("notification_channels", [])),
+        "handover": str(arguments.get("message") or HANDOVER),
     }
 
 
