@@ -13,13 +13,14 @@ class RunStatus(enum.StrEnum):
     """How a run stands.
 
     `waiting` needs a human, because an effect's outcome is unknown; `sleeping` is at a wait step: until a
-    time, a signal or an approval.
+    time, a signal or an approval; `paused` rests until a human resumes it.
     """
 
     RUNNING = "running"
     SLEEPING = "sleeping"
     COMPENSATING = "compensating"
     WAITING = "waiting"
+    PAUSED = "paused"
     COMPLETED = "completed"
     FAILED = "failed"
     COMPENSATED = "compensated"
@@ -34,6 +35,7 @@ class RunStatus(enum.StrEnum):
             RunStatus.SLEEPING,
             RunStatus.COMPENSATING,
             RunStatus.WAITING,
+            RunStatus.PAUSED,
         )
 
 
@@ -90,6 +92,7 @@ class RunView:
     finished_at: dt.datetime | None
     due_at: dt.datetime | None
     is_cancelling: bool = False
+    is_pausing: bool = False
     steps: list[StepView] = field(default_factory=list)
     undoable: list[str] = field(default_factory=list)
 

@@ -34,6 +34,7 @@ class AgentRun(TenantModel):
     claims = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField(null=True, db_default=Now())
     cancel_requested_at = models.DateTimeField(null=True)
+    pause_requested_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -90,12 +90,13 @@ def show_run(view: RunView) -> dict[str, Any]:
 
 def summarise(run: AgentRun) -> RunView:
     """Shape a run without reading its events."""
+    status = RunStatus(run.status)
     return RunView(
         id=run.id,
         workflow=run.workflow_name,
         version=run.workflow_version,
         hash=run.workflow_hash,
-        status=RunStatus(run.status),
+        status=status,
         input=run.input,
         output=run.output,
         error=run.error,
@@ -105,6 +106,9 @@ def summarise(run: AgentRun) -> RunView:
         finished_at=run.finished_at,
         due_at=run.due_at,
         is_cancelling=run.cancel_requested_at is not None and run.finished_at is None,
+        is_pausing=run.pause_requested_at is not None
+        and not status.is_end
+        and status is not RunStatus.PAUSED,
     )
 
 

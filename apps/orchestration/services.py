@@ -34,6 +34,7 @@ from apps.orchestration.engine.journal import Journal, append_fact, plain, read_
 from apps.orchestration.engine.records import insert_run
 from apps.orchestration.engine.state import REQUESTED, Fact, Kind, fold
 from apps.orchestration.models import AgentRun
+from apps.orchestration.pausing import release_pause
 from apps.orchestration.ports import DeltaSink
 from apps.orchestration.steering import hint_on_commit, lock_run, run_hint, steered, wake
 from apps.orchestration.steps.registry import load_actions
@@ -201,6 +202,7 @@ def cancel_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: str 
             raise ConflictError(f"The run has ended already: it is {run.status}.")
         if run.cancel_requested_at is None:
             AgentRun.objects.filter(id=run_id).update(cancel_requested_at=Now())
+            release_pause(run, actor)
             wake(run)
         if run.status == RunStatus.WAITING:
             raise ConflictError("The outcome of a step is unknown; say first whether it was done.")
@@ -321,6 +323,7 @@ def _execute(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Mes
 def _executed(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Execution:
     journal = Journal(tenant, claim.run, claim.lease, claim.state)
     journal.is_cancel_requested = claim.run.cancel_requested_at is not None
+    journal.is_pause_requested = claim.run.pause_requested_at is not None
     definition = get_definition(tenant=tenant, digest=claim.run.workflow_hash)
     with leases.KEEPER.keep(claim.lease):
         if claim.run.claims > leases.MAX_CLAIMS:

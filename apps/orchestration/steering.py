@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
 from apps.orchestration import selectors
-from apps.orchestration.contracts import RunView
+from apps.orchestration.contracts import RunStatus, RunView
 from apps.orchestration.models import AgentRun
 from apps.orchestration.ports import RunHint
 from apps.resilience.errors import NotFoundError
@@ -28,8 +28,8 @@ def lock_run(run_id: UUID) -> AgentRun:
 
 
 def wake(run: AgentRun) -> None:
-    """Make a locked run due now, unless somebody executes it, who will look for what has come."""
-    if run.lease_owner == "":
+    """Make a locked run due now, unless it is paused or somebody executes it, who will look anyway."""
+    if run.lease_owner == "" and run.status != RunStatus.PAUSED:
         AgentRun.objects.filter(id=run.id).update(due_at=Now())
 
 

@@ -39,7 +39,7 @@ TABLE = (
     Permission("read:workflows", EVERYBODY, "see workflows, models and tools"),
     Permission("write:workflows", ADMINS, "draft, publish and roll back workflows"),
     Permission("read:runs", EVERYBODY, "see runs"),
-    Permission("write:runs", ADMINS, "start, cancel, retry, resolve and compensate runs"),
+    Permission("write:runs", ADMINS, "start, pause, cancel, retry, replay, resolve and compensate runs"),
     Permission("read:router", EVERYBODY, "see intents and models, try a text"),
     Permission("write:router", AGENTS, "teach, train and switch the router"),
     Permission("read:usage", ALL_BUT_VIEWERS, "see usage and quotas"),

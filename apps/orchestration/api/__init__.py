@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orchestration.api import runs, tools, workflows
+from apps.orchestration.api import runs, steering, tools, workflows
 
 urlpatterns = [
     path("workflows", workflows.WorkflowsView.as_view(), name="api-workflows"),
@@ -23,6 +23,8 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel", runs.CancelView.as_view(), name="run-cancel"),
     path("runs/<uuid:run_id>/compensate", runs.CompensateView.as_view(), name="run-compensate"),
     path("runs/<uuid:run_id>/retry", runs.RetryView.as_view(), name="run-retry"),
+    path("runs/<uuid:run_id>/pause", steering.PauseView.as_view(), name="run-pause"),
+    path("runs/<uuid:run_id>/resume", steering.ResumeView.as_view(), name="run-resume"),
     path("runs/<uuid:run_id>/signal", runs.SignalView.as_view(), name="run-signal"),
     path("runs/<uuid:run_id>/approve", runs.ApprovalView.as_view(), name="run-approve"),
     path("runs/<uuid:run_id>/resolve", runs.ResolveView.as_view(), name="run-resolve"),

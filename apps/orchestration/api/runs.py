@@ -67,6 +67,7 @@ class RunSummarySerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
     due_at = serializers.DateTimeField(allow_null=True, help_text="When it goes on at the latest.")
     is_cancelling = serializers.BooleanField()
+    is_pausing = serializers.BooleanField(help_text="It is paused as soon as what is under way is done.")
 
 
 class RunSerializer(RunSummarySerializer):
@@ -215,7 +216,7 @@ class CancelView(APIView):
     @extend_schema(operation_id="runs_cancel", tags=["runs"], request=ReasonRequest, responses=RunSerializer)
     def post(self, request: TenantRequest, run_id: UUID) -> Response:
         """Stop a run and undo what it has done, where that is declared."""
-        given = _reason(request)
+        given = reason_of(request)
         run = services.cancel_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
         return Response(RunSerializer(run).data)
 
@@ -230,7 +231,7 @@ class CompensateView(APIView):
     )
     def post(self, request: TenantRequest, run_id: UUID) -> Response:
         """Undo the steps of a completed run that declare how, the last one first."""
-        given = _reason(request)
+        given = reason_of(request)
         run = services.compensate_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
         return Response(RunSerializer(run).data)
 
@@ -330,7 +331,8 @@ class ApprovalView(APIView):
         return Response(RunSerializer(run).data)
 
 
-def _reason(request: TenantRequest) -> dict[str, str]:
+def reason_of(request: TenantRequest) -> dict[str, str]:
+    """Return why somebody acts on a run, as the services take it."""
     asked = ReasonRequest(data=request.data)
     asked.is_valid(raise_exception=True)
     return dict(asked.validated_data)

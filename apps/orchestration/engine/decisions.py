@@ -128,7 +128,7 @@ Command = Record | Execute | BeginWait | Await | LookUp | RunFallback | UndoStep
 
 def decide(state: RunState, definition: WorkflowDefinition, settings: Settings | None = None) -> Command:
     """Choose the next command of a run."""
-    if state.status.is_end or state.status is RunStatus.WAITING:
+    if state.status.is_end or state.status in (RunStatus.WAITING, RunStatus.PAUSED):
         return Rest()
     if state.status is RunStatus.COMPENSATING:
         return _undo_next(state, definition, settings or {})

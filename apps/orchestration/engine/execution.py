@@ -13,7 +13,6 @@ import structlog
 
 from apps.conversations.contracts import MessageView
 from apps.orchestration import events, metrics
-from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import Effect, StepType, WorkflowDefinition
 from apps.orchestration.engine import decisions as d
 from apps.orchestration.engine.finish import finish
@@ -60,7 +59,7 @@ class Execution:
                 if self._rests(command, is_fresh):
                     return
                 is_fresh = False
-                # A wish to cancel is noted at the next turn; what was to begin has not begun.
+                # A wish to cancel or pause is heeded at the next turn; what was to begin has not begun.
                 with contextlib.suppress(CancelArrived):
                     self._perform(command)
         except LeaseLost:
@@ -72,6 +71,8 @@ class Execution:
             self.journal.flush()
             return True
         if self.is_asleep:
+            return True
+        if self.journal.is_pause_requested and self.journal.pause():
             return True
         delay_s = getattr(command, "delay_s", 0.0)
         # A fresh claim of a sleeping run means that its time has come.
@@ -177,8 +178,7 @@ class Execution:
             raise LeaseLost
         try:
             if effect is Effect.TRANSACTIONAL:
-                begins = self.journal.state.status is RunStatus.RUNNING
-                with self.journal.commit(begins_something=begins):
+                with self.journal.commit(begins_something=True):
                     completed(action(context))
                 return
             completed(action(context))
@@ -250,8 +250,8 @@ class Execution:
         compensation, run = command.compensation, self.journal.run
         base = {"step": compensation.step, "action": compensation.action, "attempt": command.attempt}
         if compensation.effect not in (Effect.NONE, Effect.TRANSACTIONAL) and not command.is_repeat:
-            self.journal.note(Kind.UNDO_INTENDED, {**base, "arguments": command.arguments})
-            self.journal.flush()
+            with self.journal.commit(begins_something=True):
+                self.journal.note(Kind.UNDO_INTENDED, {**base, "arguments": command.arguments})
         context = self._context(command.path, compensation.step, command.arguments, undone=command.undone)
 
         def completed(output: Output) -> None:

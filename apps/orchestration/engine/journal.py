@@ -29,7 +29,7 @@ class LeaseLost(Exception):
 
 
 class CancelArrived(Exception):
-    """Somebody asked to cancel the run before the next thing was begun; nothing was written."""
+    """Somebody asked to cancel or pause the run before the next thing was begun; nothing was written."""
 
 
 def plain(value: Any) -> Any:
@@ -53,6 +53,7 @@ class Journal:
     events: list[DomainEvent] = field(default_factory=list)
     oldest_waiting: float = 0.0
     is_cancel_requested: bool = False
+    is_pause_requested: bool = False
 
     def note(self, kind: Kind, data: dict[str, Any], *events: DomainEvent) -> None:
         """Take a fact into the state; it is stored with the next commit."""
@@ -75,7 +76,7 @@ class Journal:
         try:
             with in_tenant(self.tenant):
                 self._lock()
-                if begins_something and self.is_cancel_requested and not self.state.is_cancelling:
+                if begins_something and self._is_to_stop:
                     raise CancelArrived
                 yield changes
                 self._store(changes)
@@ -97,16 +98,28 @@ class Journal:
         held = lock_run(self.run, self.lease)
         if held is None:
             raise LeaseLost
-        self.is_cancel_requested = held[0] is not None
+        self.is_cancel_requested, self.is_pause_requested = (asked_at is not None for asked_at in held)
 
     def _store(self, changes: dict[str, Any]) -> None:
         fields = {"error": self.state.error, "due_in_s": LEASE_S, "rests": self._rests, **changes}
         store_facts(self.run, self.lease, self.waiting, status=self.state.status.value, **fields)
         publish(*self.events)
 
+    def pause(self) -> bool:
+        """Put the run to rest; False when somebody has thought better of it meanwhile."""
+        with self.commit() as fields:
+            if self.is_pause_requested:
+                self.note(Kind.PAUSED, {})
+                fields["lease_owner"] = ""
+        return self.is_pause_requested
+
+    @property
+    def _is_to_stop(self) -> bool:
+        return self.is_pause_requested or (self.is_cancel_requested and not self.state.is_cancelling)
+
     @property
     def _rests(self) -> bool:
-        return self.state.status.is_end or self.state.status is RunStatus.WAITING
+        return self.state.status.is_end or self.state.status in (RunStatus.WAITING, RunStatus.PAUSED)
 
 
 def read_facts(run: AgentRun) -> list[Fact]:

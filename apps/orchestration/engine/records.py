@@ -29,7 +29,7 @@ WITH run AS (
 INSERT INTO {_FACT} (tenant_id, run_id, seq, kind, data) SELECT tenant_id, id, 1, %(kind)s, %(data)s FROM run
 """  # noqa: S608 - the tables' names are our own
 _LOCK = f"""
-SELECT cancel_requested_at FROM {_RUN}
+SELECT cancel_requested_at, pause_requested_at FROM {_RUN}
 WHERE id = %s AND lease_epoch = %s AND version = %s FOR UPDATE
 """  # noqa: S608 - as above
 _STORE = f"""
@@ -64,11 +64,11 @@ def insert_run(run: AgentRun, fact: Fact, *, due_in_s: float) -> None:
     write_later(_INSERT, {**values, **said, "due_in_s": due_in_s})
 
 
-def lock_run(run: AgentRun, lease: Lease) -> tuple[dt.datetime | None] | None:
-    """Lock a run's row if the lease holds, and return when somebody asked to cancel it; else None."""
+def lock_run(run: AgentRun, lease: Lease) -> tuple[dt.datetime | None, dt.datetime | None] | None:
+    """Lock a run's row if the lease holds, and return when it was asked to be cancelled, and paused."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [run.id, lease.epoch, run.version])
-        found: tuple[dt.datetime | None] | None = cursor.fetchone()
+        found: tuple[dt.datetime | None, dt.datetime | None] | None = cursor.fetchone()
     return found
 
 

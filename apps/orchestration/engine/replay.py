@@ -9,7 +9,12 @@ from apps.orchestration.engine import decisions as d
 from apps.orchestration.engine.state import REQUESTED, Fact, Kind, RunState, fold
 
 # What people and other processes add to a run; no decision leads to it.
-FROM_OUTSIDE = frozenset({Kind.CANCEL_REQUESTED, Kind.RETRY_REQUESTED, Kind.STEP_RESOLVED, Kind.STEP_UNDONE})
+FROM_OUTSIDE = frozenset(
+    {
+        Kind.CANCEL_REQUESTED, Kind.PAUSED, Kind.RESUMED, Kind.RETRY_REQUESTED, Kind.STEP_RESOLVED,
+        Kind.STEP_UNDONE,
+    }
+)  # fmt: skip
 OUTCOMES = {
     d.Execute: {Kind.STEP_INTENDED, Kind.STEP_COMPLETED, Kind.STEP_FAILED},
     d.BeginWait: {Kind.STEP_WAITING, Kind.STEP_FAILED},

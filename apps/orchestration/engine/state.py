@@ -26,6 +26,8 @@ class Kind(enum.StrEnum):
     FALLBACK_COMPLETED = "fallback_completed"
     FALLBACK_FAILED = "fallback_failed"
     CANCEL_REQUESTED = "cancel_requested"
+    PAUSED = "paused"
+    RESUMED = "resumed"
     COMPENSATION_STARTED = "compensation_started"
     UNDO_INTENDED = "undo_intended"
     STEP_UNDONE = "step_undone"
@@ -87,6 +89,7 @@ class RunState:
     is_cancelling: bool = False
     compensating_because: str = ""
     retries: int = 0
+    paused_from: RunStatus | None = None
 
     def step(self, step_id: str) -> StepState:
         """Return how a step stands; one that nothing happened to is pending."""
@@ -200,6 +203,14 @@ def _cancel_requested(state: RunState, data: Mapping[str, Any]) -> RunState:
     return replace(state, is_cancelling=True)
 
 
+def _paused(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, status=RunStatus.PAUSED, paused_from=state.status)
+
+
+def _resumed(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, status=state.paused_from or state.status, paused_from=None)
+
+
 def _compensation_started(state: RunState, data: Mapping[str, Any]) -> RunState:
     return replace(state, status=RunStatus.COMPENSATING, compensating_because=data["reason"])
 
@@ -281,6 +292,8 @@ _APPLY: dict[Kind, Callable[[RunState, Mapping[str, Any]], RunState]] = {
     Kind.FALLBACK_COMPLETED: _fallback_completed,
     Kind.FALLBACK_FAILED: _fallback_failed,
     Kind.CANCEL_REQUESTED: _cancel_requested,
+    Kind.PAUSED: _paused,
+    Kind.RESUMED: _resumed,
     Kind.COMPENSATION_STARTED: _compensation_started,
     Kind.UNDO_INTENDED: _undo_intended,
     Kind.STEP_UNDONE: _undone,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orchestration.pages import runs, workflows
+from apps.orchestration.pages import runs, steering, workflows
 
 urlpatterns = [
     path("workflows/", workflows.show_workflows, name="workflows"),
@@ -16,6 +16,8 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel/", runs.undo_run, {"action": "cancel"}, name="run_cancel"),
     path("runs/<uuid:run_id>/compensate/", runs.undo_run, {"action": "compensate"}, name="run_compensate"),
     path("runs/<uuid:run_id>/retry/", runs.retry, name="run_retry"),
+    path("runs/<uuid:run_id>/pause/", steering.pause, name="run_pause"),
+    path("runs/<uuid:run_id>/resume/", steering.resume, name="run_resume"),
     path("runs/<uuid:run_id>/approve/", runs.approve, name="run_approve"),
     path("runs/<uuid:run_id>/resolve/", runs.resolve, name="run_resolve"),
 ]

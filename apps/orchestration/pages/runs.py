@@ -43,7 +43,7 @@ def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
         "unknown": [step for step in run.steps if step.state is StepStatus.UNKNOWN],
         "stuck": [step for step in run.steps if step.state is StepStatus.STUCK],
         "waiting": [step for step in run.steps if step.awaited],
-        "is_moving": not run.status.is_end and not _is_asked(run),
+        "is_moving": not (run.status.is_end or run.status is RunStatus.PAUSED or _is_asked(run)),
         "may_write": may_write,
         "may_see_contents": may_write,
         "offered": _offered(run) if may_write else [],
@@ -145,7 +145,11 @@ def _offered(run: RunView) -> list[str]:
         case RunStatus.FAILED | RunStatus.COMPENSATION_FAILED:
             return ["retry"]
         case RunStatus.RUNNING | RunStatus.SLEEPING if not run.is_cancelling:
-            return ["cancel"]
+            return ["cancel"] if run.is_pausing else ["pause", "cancel"]
+        case RunStatus.COMPENSATING:
+            return [] if run.is_pausing else ["pause"]
+        case RunStatus.PAUSED:
+            return ["resume"] if run.is_cancelling else ["resume", "cancel"]
         case RunStatus.COMPLETED if run.undoable:
             return ["compensate"]
     return []
