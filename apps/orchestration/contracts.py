@@ -98,6 +98,21 @@ class RunView:
 
 
 @dataclass(frozen=True)
+class RetryPlan:
+    """What a retry from a step would do.
+
+    `again` are the steps that are done once more, `undone_first` those of them that are undone before, in
+    this order, and `repeated` those whose effect happens twice, since nothing tells how to undo it.
+    """
+
+    step: str
+    again: list[str]
+    undone_first: list[str]
+    repeated: list[str]
+    has_answered: bool
+
+
+@dataclass(frozen=True)
 class RunEventView:
     """One recorded event of a run."""
 

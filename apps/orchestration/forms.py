@@ -36,6 +36,19 @@ class ApprovalForm(forms.Form):
     comment = forms.CharField(max_length=500, required=False)
 
 
+class RetryForm(forms.Form):
+    """`repeat_effects` is asked for only where effects would happen twice, `reply` where one was sent."""
+
+    repeat_effects = forms.BooleanField(label="Yes, let these happen once more", required=False)
+    reply = forms.BooleanField(label="Send the new answer to the customer, too", required=False)
+    reason = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text="Your colleagues read it in the audit trail.",
+    )
+
+
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         label="Why",

@@ -21,6 +21,8 @@ from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
+PAUSABLE = frozenset({RunStatus.RUNNING, RunStatus.SLEEPING, RunStatus.COMPENSATING})
+
 
 def get_run(*, tenant: TenantRef, run_id: UUID) -> RunView:
     """Return a run with its steps, computed from its events; raises NotFoundError."""
@@ -106,9 +108,7 @@ def summarise(run: AgentRun) -> RunView:
         finished_at=run.finished_at,
         due_at=run.due_at,
         is_cancelling=run.cancel_requested_at is not None and run.finished_at is None,
-        is_pausing=run.pause_requested_at is not None
-        and not status.is_end
-        and status is not RunStatus.PAUSED,
+        is_pausing=run.pause_requested_at is not None and status in PAUSABLE,
     )
 
 

@@ -36,7 +36,7 @@ from apps.orchestration.engine.state import REQUESTED, Fact, Kind, fold
 from apps.orchestration.models import AgentRun
 from apps.orchestration.pausing import release_pause
 from apps.orchestration.ports import DeltaSink
-from apps.orchestration.steering import hint_on_commit, lock_run, run_hint, steered, wake
+from apps.orchestration.steering import REOPENED, hint_on_commit, lock_run, run_hint, steered, wake
 from apps.orchestration.steps.registry import load_actions
 from apps.resilience.errors import ConflictError, NotFoundError
 from apps.tenants.context import in_tenant
@@ -223,7 +223,7 @@ def compensate_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: 
         if not list_undoable(fold(read_facts(run)), definition):
             raise ConflictError("Nothing can be undone: no step that was done declares a compensation.")
         fact = {"reason": REQUESTED, "by": actor, "why": reason}
-        append_fact(run, Kind.COMPENSATION_STARTED, fact, finished_at=None)
+        append_fact(run, Kind.COMPENSATION_STARTED, fact, **REOPENED)
         return steered(tenant, run, "compensate", actor, reason=reason)
 
 
@@ -237,7 +237,7 @@ def retry_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
             )
         is_undoing = run.status == RunStatus.COMPENSATION_FAILED
         changes = {} if is_undoing else {"output": None}
-        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None, **changes)
+        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, **REOPENED, **changes)
         return steered(tenant, run, "retry", actor)
 
 
@@ -251,7 +251,7 @@ def settle_undo(*, tenant: TenantRef, run_id: UUID, step_id: str, actor: str = "
         step = fold(read_facts(run)).step(step_id)
         if run.status != RunStatus.COMPENSATION_FAILED or step.status is not StepStatus.STUCK:
             raise ConflictError(f"The undoing of {step_id!r} is not stuck.")
-        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None)
+        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, **REOPENED)
         undone = {"step": step_id, "action": step.undo.action, "attempt": step.undo.attempt, "output": {}}
         append_fact(run, Kind.STEP_UNDONE, {**undone, "by": actor})
         publish(_compensated(run, step_id, step.undo.action))
@@ -332,7 +332,7 @@ def _executed(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Ex
             journal=journal,
             definition=definition,
             settings=claim.settings,
-            emit=_emitter(tenant, claim.run),
+            emit=None if claim.state.is_silent else _emitter(tenant, claim.run),
             stop_at=None if stop_after_s is None else time.monotonic() + stop_after_s,
             on_stop=lambda: run_hint().send(tenant_id=tenant.id, run_id=claim.run.id),
             may_go_on=partial(is_active, tenant),

@@ -18,6 +18,9 @@ from apps.resilience.errors import NotFoundError
 from apps.tenants.contracts import TenantRef
 from apps.tenants.services import record_audit
 
+# How the row of an ended run changes when it goes on.
+REOPENED: dict[str, None] = {"finished_at": None, "pause_requested_at": None}
+
 
 def lock_run(run_id: UUID) -> AgentRun:
     """Lock a run in the caller's transaction of its tenant; raises NotFoundError."""

@@ -221,33 +221,6 @@ class CancelView(APIView):
         return Response(RunSerializer(run).data)
 
 
-class CompensateView(APIView):
-    """Undoes a completed run."""
-
-    required_scopes = SCOPES
-
-    @extend_schema(
-        operation_id="runs_compensate", tags=["runs"], request=ReasonRequest, responses=RunSerializer
-    )
-    def post(self, request: TenantRequest, run_id: UUID) -> Response:
-        """Undo the steps of a completed run that declare how, the last one first."""
-        given = reason_of(request)
-        run = services.compensate_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
-        return Response(RunSerializer(run).data)
-
-
-class RetryView(APIView):
-    """Lets a failed run go on."""
-
-    required_scopes = SCOPES
-
-    @extend_schema(operation_id="runs_retry", tags=["runs"], request=None, responses=RunSerializer)
-    def post(self, request: TenantRequest, run_id: UUID) -> Response:
-        """Try the failed step, or the compensation that is stuck, again."""
-        run = services.retry_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request))
-        return Response(RunSerializer(run).data)
-
-
 class ResolveView(APIView):
     """A human's word on a step whose outcome was lost, or whose undoing is stuck."""
 

@@ -1,16 +1,93 @@
-"""Steer a run over HTTP: pause it, let it go on."""
+"""Steer a run over HTTP: pause it, let it go on, undo it, do it again."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.orchestration import pausing
+from apps.orchestration import pausing, rewinding, services
 from apps.orchestration.api.requests import TenantRequest, actor_of
 from apps.orchestration.api.runs import SCOPES, ReasonRequest, RunSerializer, reason_of
+
+STEP = "The id of a step that the run came to."
+
+
+class CompensateRequest(ReasonRequest):
+    def get_fields(self) -> dict[str, Any]:
+        """Add `from`, which Python keeps for itself."""
+        words = f"{STEP} Only this and what came after it is undone; without it everything is."
+        return {**super().get_fields(), "from": serializers.CharField(required=False, help_text=words)}
+
+
+class RetryRequest(ReasonRequest):
+    repeat_effects = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="With `from`: do again what took effect and cannot be undone; else that is refused.",
+    )
+    reply = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="With `from`: answer the customer; by default only if the run had not answered.",
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add `from`, which Python keeps for itself."""
+        words = f"{STEP} It and what came after it is undone where that is declared, and done again."
+        return {**super().get_fields(), "from": serializers.CharField(required=False, help_text=words)}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what says how to do again without saying from where."""
+        if "from" not in attrs and (attrs["repeat_effects"] or attrs["reply"] is not None):
+            raise serializers.ValidationError({"from": "Name the step from which on to do it again."})
+        return attrs
+
+
+class CompensateView(APIView):
+    """Undoes a completed run."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(
+        operation_id="runs_compensate", tags=["runs"], request=CompensateRequest, responses=RunSerializer
+    )
+    def post(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Undo the steps of a completed run that declare how, the last one first; all, or from one on."""
+        asked = CompensateRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        which: dict[str, Any] = {"tenant": request.tenant, "run_id": run_id, "actor": actor_of(request)}
+        step, reason = asked.validated_data.get("from"), asked.validated_data["reason"]
+        if step is None:
+            run = services.compensate_run(**which, reason=reason)
+        else:
+            run = rewinding.undo_from(**which, step_id=step, reason=reason)
+        return Response(RunSerializer(run).data)
+
+
+class RetryView(APIView):
+    """Lets a failed run go on, or does an ended one again from a step on."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(operation_id="runs_retry", tags=["runs"], request=RetryRequest, responses=RunSerializer)
+    def post(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Try the failed step, or a stuck compensation, again; with `from`, do it again from a step on."""
+        asked = RetryRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        which: dict[str, Any] = {"tenant": request.tenant, "run_id": run_id, "actor": actor_of(request)}
+        given = dict(asked.validated_data)
+        step = given.pop("from", None)
+        if step is None:
+            run = services.retry_run(**which)
+        else:
+            run = rewinding.retry_from(**which, step_id=step, **given)
+        return Response(RunSerializer(run).data)
 
 
 class PauseView(APIView):

@@ -20,7 +20,7 @@ from apps.orchestration.definitions.language.expressions import (
     inputs_of,
     render,
 )
-from apps.orchestration.engine.state import Fact, Kind, RunState, StepState
+from apps.orchestration.engine.state import REWIND, Fact, Kind, RunState, StepState
 from apps.orchestration.tools.specs import TOOLS
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -243,7 +243,9 @@ def _settle(
 
 def list_undoable(state: RunState, definition: WorkflowDefinition) -> list[CompensationDefinition]:
     """Return what is left to undo, in the order in which it has to be: what was done last comes first."""
-    declared = [definition.compensation.get(step_id) for step_id in reversed(state.done)]
+    concerned = set(state.steps_since(state.rewind_from))
+    done = [step_id for step_id in reversed(state.done) if step_id in concerned]
+    declared = [definition.compensation.get(step_id) for step_id in done]
     return [c for c in declared if c and state.step(c.step).status is not StepStatus.UNDONE]
 
 
@@ -254,6 +256,8 @@ def _undo_next(state: RunState, definition: WorkflowDefinition, settings: Settin
         if state.step(undoable[0].step).status is StepStatus.STUCK:
             return Finish(RunStatus.COMPENSATION_FAILED)
         return _undo(undoable[0], state, definition, settings)
+    if state.compensating_because == REWIND:
+        return Record(Fact(Kind.REWOUND, {"step": state.rewind_from}))
     if state.compensating_because == "cancelled":
         return Finish(RunStatus.CANCELLED)
     has_undone = any(step.status is StepStatus.UNDONE for step in state.steps.values())

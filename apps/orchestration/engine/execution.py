@@ -31,9 +31,12 @@ FLUSH_AFTER_S = 1.0
 log = structlog.get_logger(__name__)
 
 
-def effect_key(tenant_id: object, run_id: object, path: str) -> str:
-    """Name an effect for ever: by tenant, run and place in the workflow, never by the attempt."""
-    return hashlib.sha256(f"{tenant_id}/{run_id}/{path}/0".encode()).hexdigest()[:40]
+def effect_key(tenant_id: object, run_id: object, path: str, generation: int = 0) -> str:
+    """Name an effect for ever: by tenant, run and place in the workflow, never by the attempt.
+
+    `generation` counts how often somebody has asked for what was done to be done again.
+    """
+    return hashlib.sha256(f"{tenant_id}/{run_id}/{path}/{generation}".encode()).hexdigest()[:40]
 
 
 @dataclass
@@ -127,7 +130,9 @@ class Execution:
             tenant=journal.tenant,
             run_id=journal.run.id,
             step_id=step_id,
-            effect_key=effect_key(journal.tenant.id, journal.run.id, path),
+            effect_key=effect_key(
+                journal.tenant.id, journal.run.id, path, journal.state.generations.get(step_id, 0)
+            ),
             input=journal.state.input,
             arguments=arguments,
             outputs=outputs,
