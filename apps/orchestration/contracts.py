@@ -93,6 +93,7 @@ class RunView:
     due_at: dt.datetime | None
     is_cancelling: bool = False
     is_pausing: bool = False
+    replay_of: UUID | None = None
     steps: list[StepView] = field(default_factory=list)
     undoable: list[str] = field(default_factory=list)
 

@@ -49,6 +49,25 @@ class RetryForm(forms.Form):
     )
 
 
+class ReplayForm(forms.Form):
+    """`key` makes a form that is sent twice start one run."""
+
+    version = forms.ChoiceField(
+        label="Version of the workflow",
+        choices=[("same", "The one that the run began with"), ("published", "The one that is published now")],
+        widget=forms.RadioSelect,
+        initial="same",
+    )
+    reply = forms.BooleanField(label="Answer into the conversation, too", required=False)
+    reason = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text="Your colleagues read it in the audit trail.",
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         label="Why",

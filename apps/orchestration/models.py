@@ -28,6 +28,7 @@ class AgentRun(TenantModel):
     error = models.TextField(blank=True)
     conversation_id = models.UUIDField(null=True)
     message_id = models.UUIDField(null=True)
+    replay_of = models.UUIDField(null=True)
     version = models.PositiveIntegerField(default=0)
     lease_epoch = models.PositiveIntegerField(default=0)
     lease_owner = models.CharField(max_length=80, blank=True)
@@ -51,6 +52,7 @@ class AgentRun(TenantModel):
                 condition=Q(conversation_id__isnull=False),
                 name="run_conversation",
             ),
+            models.Index(fields=["replay_of"], condition=Q(replay_of__isnull=False), name="run_replay"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -42,19 +42,31 @@ def list_runs(
     status: str | None = None,
     workflow: str | None = None,
     conversation_id: UUID | None = None,
+    replay_of: UUID | None = None,
     limit: int = 100,
 ) -> list[RunView]:
     """Return runs, newest first, without their steps."""
     with in_tenant(tenant):
-        runs = filter_runs(status=status, workflow=workflow, conversation_id=conversation_id)
+        runs = filter_runs(
+            status=status, workflow=workflow, conversation_id=conversation_id, replay_of=replay_of
+        )
         return [summarise(run) for run in runs[:limit]]
 
 
 def filter_runs(
-    *, status: str | None = None, workflow: str | None = None, conversation_id: UUID | None = None
+    *,
+    status: str | None = None,
+    workflow: str | None = None,
+    conversation_id: UUID | None = None,
+    replay_of: UUID | None = None,
 ) -> QuerySet[AgentRun]:
     """Choose runs, newest first, in the caller's transaction of its tenant."""
-    wanted = {"status": status, "workflow_name": workflow, "conversation_id": conversation_id}
+    wanted = {
+        "status": status,
+        "workflow_name": workflow,
+        "conversation_id": conversation_id,
+        "replay_of": replay_of,
+    }
     chosen = {name: value for name, value in wanted.items() if value}
     return AgentRun.objects.filter(**chosen).order_by("-created_at", "-id")
 
@@ -104,6 +116,7 @@ def summarise(run: AgentRun) -> RunView:
         error=run.error,
         conversation_id=run.conversation_id,
         message_id=run.message_id,
+        replay_of=run.replay_of,
         created_at=run.created_at,
         finished_at=run.finished_at,
         due_at=run.due_at,

@@ -23,6 +23,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel", runs.CancelView.as_view(), name="run-cancel"),
     path("runs/<uuid:run_id>/compensate", steering.CompensateView.as_view(), name="run-compensate"),
     path("runs/<uuid:run_id>/retry", steering.RetryView.as_view(), name="run-retry"),
+    path("runs/<uuid:run_id>/replay", steering.ReplayView.as_view(), name="run-replay"),
     path("runs/<uuid:run_id>/pause", steering.PauseView.as_view(), name="run-pause"),
     path("runs/<uuid:run_id>/resume", steering.ResumeView.as_view(), name="run-resume"),
     path("runs/<uuid:run_id>/signal", runs.SignalView.as_view(), name="run-signal"),

@@ -63,6 +63,7 @@ class RunSummarySerializer(serializers.Serializer[Any]):
     error = serializers.CharField(allow_blank=True)
     conversation_id = serializers.UUIDField(allow_null=True)
     message_id = serializers.UUIDField(allow_null=True)
+    replay_of = serializers.UUIDField(allow_null=True, help_text="The run whose input this one repeats.")
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     due_at = serializers.DateTimeField(allow_null=True, help_text="When it goes on at the latest.")
@@ -100,6 +101,7 @@ class RunFilter(serializers.Serializer[Any]):
     status = serializers.ChoiceField(STATUSES, required=False)
     workflow = serializers.CharField(required=False, max_length=63)
     conversation_id = serializers.UUIDField(required=False)
+    replay_of = serializers.UUIDField(required=False)
 
 
 class WaitSerializer(serializers.Serializer[Any]):

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from rest_framework import serializers, status
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.orchestration import pausing, rewinding, services
+from apps.orchestration import pausing, replaying, rewinding, services
 from apps.orchestration.api.requests import TenantRequest, actor_of
 from apps.orchestration.api.runs import SCOPES, ReasonRequest, RunSerializer, reason_of
 
@@ -47,6 +47,37 @@ class RetryRequest(ReasonRequest):
         if "from" not in attrs and (attrs["repeat_effects"] or attrs["reply"] is not None):
             raise serializers.ValidationError({"from": "Name the step from which on to do it again."})
         return attrs
+
+
+class ReplayRequest(ReasonRequest):
+    version = serializers.ChoiceField(
+        [(name, name) for name in replaying.VERSIONS],
+        default="same",
+        help_text="Of the workflow: the one that the run began with, or the one that is published now.",
+    )
+    reply = serializers.BooleanField(default=False, help_text="Answer into the run's conversation as well.")
+
+
+class ReplayView(APIView):
+    """Starts a run's work anew."""
+
+    required_scopes = SCOPES
+
+    @extend_schema(
+        operation_id="runs_replay", tags=["runs"], request=ReplayRequest, responses={201: RunSerializer}
+    )
+    def post(self, request: TenantRequest, run_id: UUID) -> Response:
+        """Start a new run with the input of one that has ended; what it does, it does for real."""
+        asked = ReplayRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        run = replaying.replay_run(
+            tenant=request.tenant,
+            run_id=run_id,
+            new_id=request.write_id,
+            actor=actor_of(request),
+            **asked.validated_data,
+        )
+        return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
 
 
 class CompensateView(APIView):

@@ -18,6 +18,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/retry/", runs.retry, name="run_retry"),
     path("runs/<uuid:run_id>/retry-from/", steering.retry_from, name="run_retry_from"),
     path("runs/<uuid:run_id>/undo-from/", steering.undo_from, name="run_undo_from"),
+    path("runs/<uuid:run_id>/replay/", steering.replay, name="run_replay"),
     path("runs/<uuid:run_id>/pause/", steering.pause, name="run_pause"),
     path("runs/<uuid:run_id>/resume/", steering.resume, name="run_resume"),
     path("runs/<uuid:run_id>/approve/", runs.approve, name="run_approve"),

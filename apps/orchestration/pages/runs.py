@@ -47,6 +47,7 @@ def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
         "may_write": may_write,
         "may_see_contents": may_write,
         "offered": _offered(run) if may_write else [],
+        "replays": selectors.list_runs(tenant=request.tenant, replay_of=run_id, limit=20),
     }
     template = "orchestration/_run.html" if request.htmx else "orchestration/run.html"
     return render(request, template, context)

@@ -1,14 +1,14 @@
 """What a member asks of a run: rest, go on, be done again or undone from a step on."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4, uuid5
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
-from apps.orchestration import pausing, rewinding, selectors
+from apps.orchestration import pausing, replaying, rewinding, selectors
 from apps.orchestration.definitions.selectors import get_definition
-from apps.orchestration.forms import ReasonForm, RetryForm
+from apps.orchestration.forms import ReasonForm, ReplayForm, RetryForm
 from apps.resilience.errors import ConflictError, InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, add_errors, member_page, notify
@@ -54,6 +54,27 @@ def undo_from(request: MemberRequest, run_id: UUID) -> HttpResponse:
         return redirect("run", run_id)
     context = {**about, "form": form, "action": "compensate", "is_possible": bool(about["undone"])}
     return render(request, "orchestration/undo.html", context, status=422 if form.errors else 200)
+
+
+@member_page(read="write:runs", write="write:runs")
+def replay(request: MemberRequest, run_id: UUID) -> HttpResponse:
+    """Tell what a new run with the same input would do for real, ask, and start it."""
+    with in_tenant(request.tenant):
+        run = selectors.get_run(tenant=request.tenant, run_id=run_id)
+        effects = replaying.list_effects(tenant=request.tenant, run_id=run_id)
+    form = ReplayForm(request.POST if request.method == "POST" else None, initial={"key": uuid4()})
+    if request.method == "POST" and form.is_valid():
+        given, new_id = form.cleaned_data, uuid5(run_id, str(form.cleaned_data.pop("key")))
+        who = {"tenant": request.tenant, "actor": request.user.email}
+        try:
+            made = replaying.replay_run(**who, run_id=run_id, new_id=new_id, **given)
+        except InvalidInput as error:
+            add_errors(form, error)
+        else:
+            notify(request, "A new run with the same input has begun.")
+            return redirect("run", made.id)
+    context = {"run": run, "effects": effects, "form": form}
+    return render(request, "orchestration/replay.html", context, status=422 if form.errors else 200)
 
 
 def _is_retried(request: MemberRequest, run_id: UUID, step: str, form: RetryForm) -> bool:
