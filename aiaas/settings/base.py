@@ -248,6 +248,7 @@ DEMO_PAGES = env.bool("DEMO_PAGES", default=False)
 DOMAIN_PROOF = "apps.tenants.domains.well_known.find_proof"  # how a company's own domain is proven
 EVENT_SUBSCRIPTIONS = "aiaas.subscriptions"
 RUN_DOORWAY = "apps.orchestration.adapters.doorway.EngineDoorway"
+PERSONAL_DATA_MASK = "aiaas.observability.redaction.redact_value"
 RUN_HINT = "apps.orchestration.adapters.celery_hint.CeleryHint"
 DELTA_SINKS = [
     "apps.orchestration.adapters.channels_deltas.ChannelsDeltas",

@@ -114,6 +114,68 @@ class RetryPlan:
 
 
 @dataclass(frozen=True)
+class AttemptView:
+    """One attempt at a step or at its undoing, and how it ended."""
+
+    number: int
+    outcome: str
+    at: dt.datetime
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class TimelineStep:
+    """One doing of a step; `turn` counts them, `offers` are what may be asked for now."""
+
+    step: str
+    turn: int
+    type: str
+    tool: str
+    state: StepStatus
+    reason: str = ""
+    began_at: dt.datetime | None = None
+    ended_at: dt.datetime | None = None
+    duration_ms: int | None = None
+    arguments: dict[str, Any] | None = None
+    output: dict[str, Any] | None = None
+    error: str = ""
+    condition: dict[str, Any] | None = None
+    attempts: list[AttemptView] = field(default_factory=list)
+    undone_by: str = ""
+    undone_at: dt.datetime | None = None
+    undo_error: str = ""
+    undo_attempts: list[AttemptView] = field(default_factory=list)
+    settled_by: str = ""
+    offers: list[str] = field(default_factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_microusd: int = 0
+
+    @property
+    def cost_cents(self) -> float:
+        """The cost in cents of a US dollar."""
+        return self.cost_microusd / 10_000
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A run's steps in the order in which they began, with what they have cost together."""
+
+    run_id: UUID
+    status: RunStatus
+    is_masked: bool
+    steps: list[TimelineStep]
+    prompt_tokens: int
+    completion_tokens: int
+    cost_microusd: int
+
+    @property
+    def cost_cents(self) -> float:
+        """The cost in cents of a US dollar."""
+        return self.cost_microusd / 10_000
+
+
+@dataclass(frozen=True)
 class RunEventView:
     """One recorded event of a run."""
 

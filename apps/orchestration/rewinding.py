@@ -16,6 +16,12 @@ from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
+# What a person may say of a step that the run cannot go on from by itself.
+SETTLED_BY = {
+    StepStatus.UNKNOWN: ("mark_done", "mark_not_done"),
+    StepStatus.STUCK: ("retry_undo", "mark_undone"),
+}
+
 
 def plan_retry(*, tenant: TenantRef, run_id: UUID, step_id: str) -> RetryPlan:
     """Tell what a retry from a step would do, and change nothing; raises as `retry_from`."""
@@ -85,8 +91,27 @@ def undo_from(*, tenant: TenantRef, run_id: UUID, step_id: str, actor: str = "",
 
 def list_undone_from(state: RunState, definition: WorkflowDefinition, step_id: str) -> list[str]:
     """Name what would be undone from a step on, in that order; raises InvalidInput."""
-    again = _since(state, step_id)
+    again = set(_since(state, step_id))
     return [c.step for c in list_undoable(state, definition) if c.step in again]
+
+
+def list_offers(state: RunState, definition: WorkflowDefinition) -> dict[str, list[str]]:
+    """Return by step what may be asked of it as the run stands now."""
+    names = list(state.steps)
+    undoable = {compensation.step for compensation in list_undoable(state, definition)}
+    last_undoable = max((n for n, name in enumerate(names) if name in undoable), default=-1)
+    undone = [n for n, name in enumerate(names) if state.step(name).status is StepStatus.UNDONE]
+    may_retry = state.status.is_end and state.status is not RunStatus.COMPENSATION_FAILED
+    may_undo = state.status in (RunStatus.COMPLETED, RunStatus.COMPENSATED)
+    offers = {name: list(SETTLED_BY.get(state.step(name).status, ())) for name in names}
+    for n, name in enumerate(names):
+        if state.status is RunStatus.FAILED and state.failed_step == name:
+            offers[name].append("retry")
+        if may_retry and not any(before < n for before in undone[:1]):
+            offers[name].append("retry_from")
+        if may_undo and n <= last_undoable:
+            offers[name].append("undo_from")
+    return offers
 
 
 def _read(tenant: TenantRef, run: AgentRun) -> tuple[RunState, WorkflowDefinition]:

@@ -40,6 +40,7 @@ TABLE = (
     Permission("write:workflows", ADMINS, "draft, publish and roll back workflows"),
     Permission("read:runs", EVERYBODY, "see runs"),
     Permission("write:runs", ADMINS, "start, pause, cancel, retry, replay, resolve and compensate runs"),
+    Permission("read:personal_data", AGENTS, "see customers' personal data in runs, not masked"),
     Permission("read:router", EVERYBODY, "see intents and models, try a text"),
     Permission("write:router", AGENTS, "teach, train and switch the router"),
     Permission("read:usage", ALL_BUT_VIEWERS, "see usage and quotas"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orchestration.api import runs, steering, tools, workflows
+from apps.orchestration.api import runs, steering, timeline, tools, workflows
 
 urlpatterns = [
     path("workflows", workflows.WorkflowsView.as_view(), name="api-workflows"),
@@ -20,6 +20,7 @@ urlpatterns = [
     path("runs", runs.RunsView.as_view(), name="api-runs"),
     path("runs/<uuid:run_id>", runs.RunView.as_view(), name="api-run"),
     path("runs/<uuid:run_id>/events", runs.RunEventsView.as_view(), name="run-events"),
+    path("runs/<uuid:run_id>/timeline", timeline.TimelineView.as_view(), name="run-timeline"),
     path("runs/<uuid:run_id>/cancel", runs.CancelView.as_view(), name="run-cancel"),
     path("runs/<uuid:run_id>/compensate", steering.CompensateView.as_view(), name="run-compensate"),
     path("runs/<uuid:run_id>/retry", steering.RetryView.as_view(), name="run-retry"),

@@ -12,10 +12,11 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from apps.orchestration import mailbox, selectors, services
+from apps.orchestration import contracts, mailbox, selectors, services
 from apps.orchestration.api.requests import TenantRequest, actor_of
 from apps.orchestration.contracts import RunStatus, StepStatus
 from apps.orchestration.definitions.language.source import MAX_BYTES
+from apps.orchestration.masking import show_to
 from apps.orchestration.models import AgentRun, RunEvent
 
 SCOPES = {"GET": "read:runs", "POST": "write:runs"}
@@ -145,9 +146,8 @@ class RunsView(generics.ListAPIView[Any]):
         asked = RunFilter(data=request.query_params)
         asked.is_valid(raise_exception=True)
         page = self.paginate_queryset(selectors.filter_runs(**asked.validated_data)) or []
-        return self.get_paginated_response(
-            self.get_serializer([selectors.summarise(run) for run in page], many=True).data
-        )
+        runs = self.get_serializer([selectors.summarise(run) for run in page], many=True).data
+        return self.get_paginated_response(show_to(request.auth, runs))
 
     @extend_schema(
         operation_id="runs_start",
@@ -172,7 +172,7 @@ class RunsView(generics.ListAPIView[Any]):
         if wait_s > 0:
             services.execute_or_await(tenant=request.tenant, run_id=run.id, wait_s=wait_s)
             run = selectors.get_run(tenant=request.tenant, run_id=run.id)
-        return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
+        return show(request, run, status.HTTP_201_CREATED)
 
 
 class RunView(APIView):
@@ -183,7 +183,7 @@ class RunView(APIView):
     @extend_schema(operation_id="runs_retrieve", tags=["runs"], responses=RunSerializer)
     def get(self, request: TenantRequest, run_id: UUID) -> Response:
         """Show a run: what was done, undone, skipped, is stuck or unknown."""
-        return Response(RunSerializer(selectors.get_run(tenant=request.tenant, run_id=run_id)).data)
+        return show(request, selectors.get_run(tenant=request.tenant, run_id=run_id))
 
 
 class EventPages(api_settings.DEFAULT_PAGINATION_CLASS):  # type: ignore[name-defined]
@@ -207,7 +207,8 @@ class RunEventsView(generics.ListAPIView[Any]):
     def get(self, request: TenantRequest, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
         """List a run's events, oldest first."""
         selectors.list_run_events(tenant=request.tenant, run_id=kwargs["run_id"], limit=1)
-        return self.list(request, *args, **kwargs)
+        page = self.paginate_queryset(self.get_queryset()) or []
+        return self.get_paginated_response(show_to(request.auth, self.get_serializer(page, many=True).data))
 
 
 class CancelView(APIView):
@@ -220,7 +221,7 @@ class CancelView(APIView):
         """Stop a run and undo what it has done, where that is declared."""
         given = reason_of(request)
         run = services.cancel_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
 class ResolveView(APIView):
@@ -244,7 +245,7 @@ class ResolveView(APIView):
             run = services.resolve_step(
                 **which, is_done=outcome == "done", output=output, actor=actor_of(request)
             )
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
 class SignalRequest(serializers.Serializer[Any]):
@@ -273,7 +274,7 @@ class SignalView(APIView):
         run = mailbox.send_signal(
             tenant=request.tenant, run_id=run_id, actor=actor_of(request), **asked.validated_data
         )
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
 class ApprovalRequest(serializers.Serializer[Any]):
@@ -303,7 +304,12 @@ class ApprovalView(APIView):
             comment=given["comment"],
             actor=actor_of(request),
         )
-        return Response(RunSerializer(run).data)
+        return show(request, run)
+
+
+def show(request: TenantRequest, run: contracts.RunView, code: int = status.HTTP_200_OK) -> Response:
+    """Answer with a run as the caller may see it."""
+    return Response(show_to(request.auth, RunSerializer(run).data), status=code)
 
 
 def reason_of(request: TenantRequest) -> dict[str, str]:

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from apps.orchestration import pausing, replaying, rewinding, services
 from apps.orchestration.api.requests import TenantRequest, actor_of
-from apps.orchestration.api.runs import SCOPES, ReasonRequest, RunSerializer, reason_of
+from apps.orchestration.api.runs import SCOPES, ReasonRequest, RunSerializer, reason_of, show
 
 STEP = "The id of a step that the run came to."
 
@@ -77,7 +77,7 @@ class ReplayView(APIView):
             actor=actor_of(request),
             **asked.validated_data,
         )
-        return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
+        return show(request, run, status.HTTP_201_CREATED)
 
 
 class CompensateView(APIView):
@@ -98,7 +98,7 @@ class CompensateView(APIView):
             run = services.compensate_run(**which, reason=reason)
         else:
             run = rewinding.undo_from(**which, step_id=step, reason=reason)
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
 class RetryView(APIView):
@@ -118,7 +118,7 @@ class RetryView(APIView):
             run = services.retry_run(**which)
         else:
             run = rewinding.retry_from(**which, step_id=step, **given)
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
 class PauseView(APIView):
@@ -131,7 +131,7 @@ class PauseView(APIView):
         """Stop a run before its next step, for as long as it takes; what is under way is finished first."""
         given = reason_of(request)
         run = pausing.pause_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
 class ResumeView(APIView):
@@ -144,4 +144,4 @@ class ResumeView(APIView):
         """Go on; what the run waited for meanwhile takes effect now."""
         given = reason_of(request)
         run = pausing.resume_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
-        return Response(RunSerializer(run).data)
+        return show(request, run)

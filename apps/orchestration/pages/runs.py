@@ -1,5 +1,6 @@
 """Runs: the list, and the timeline of one: what was done, undone, is stuck or unknown."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -10,8 +11,10 @@ from apps.orchestration import mailbox, selectors, services
 from apps.orchestration.contracts import RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.forms import ApprovalForm, OutcomeForm, ReasonForm, RunFilter
+from apps.orchestration.masking import SEES_ALL, show_to
 from apps.orchestration.models import AgentRun
 from apps.orchestration.pages.graph import draw
+from apps.orchestration.timeline import read_timeline
 from apps.resilience.errors import InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, member_page, notify
@@ -32,10 +35,11 @@ def show_runs(request: MemberRequest) -> HttpResponse:
 
 @member_page(read="read:runs")
 def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
-    """Show a run's steps and events; contents only to those who may act on runs."""
-    run = selectors.get_run(tenant=request.tenant, run_id=run_id)
+    """Show a run's steps and events, with personal data masked where it is not for the member's eyes."""
+    run = _shown(request, selectors.get_run(tenant=request.tenant, run_id=run_id))
     definition = get_definition(tenant=request.tenant, digest=run.hash)
     may_write = request.principal.may("write:runs")
+    is_masked = not request.principal.may(SEES_ALL)
     context = {
         "run": run,
         "graph": draw(definition, {step.id: step.state.value for step in run.steps}),
@@ -45,7 +49,7 @@ def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
         "waiting": [step for step in run.steps if step.awaited],
         "is_moving": not (run.status.is_end or run.status is RunStatus.PAUSED or _is_asked(run)),
         "may_write": may_write,
-        "may_see_contents": may_write,
+        "timeline": read_timeline(tenant=request.tenant, run_id=run_id, is_masked=is_masked),
         "offered": _offered(run) if may_write else [],
         "replays": selectors.list_runs(tenant=request.tenant, replay_of=run_id, limit=20),
     }
@@ -133,6 +137,12 @@ SAID = {
     "compensate": "The run is being undone, the last step first.",
     "resolve": "Noted; the run goes on from there.",
 }
+
+
+def _shown(request: MemberRequest, run: RunView) -> RunView:
+    """Return a run as the member may see it."""
+    steps = [replace(step, awaited=show_to(request.principal, step.awaited)) for step in run.steps]
+    return replace(run, input=show_to(request.principal, run.input), steps=steps)
 
 
 def _is_asked(run: RunView) -> bool:
