@@ -13,6 +13,7 @@ RULES = {
     "orchestration.AgentRun": "erased",
     "orchestration.RunEvent": "erased",
     "orchestration.RunSignal": "erased",
+    "orchestration.BulkOperation": "kept: what the company's people did; runs appear as ids",
 }
 
 

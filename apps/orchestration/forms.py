@@ -2,8 +2,16 @@
 
 from django import forms
 
+from apps.orchestration.bulk.contracts import BulkAction
 from apps.orchestration.contracts import RunStatus
 
+ACTIONS = [
+    (BulkAction.CANCEL.value, "Cancel and undo"),
+    (BulkAction.RETRY.value, "Retry what failed"),
+    (BulkAction.PAUSE.value, "Pause"),
+    (BulkAction.RESUME.value, "Resume"),
+    (BulkAction.COMPENSATE.value, "Undo completed runs"),
+]
 MAX_SOURCE_CHARS = 65_536
 STATUSES = [("", "All"), *((status.value, status.value.replace("_", " ").title()) for status in RunStatus)]
 
@@ -23,6 +31,19 @@ class SourceForm(forms.Form):
 class RunFilter(forms.Form):
     status = forms.ChoiceField(choices=STATUSES, required=False)
     workflow = forms.CharField(required=False, max_length=63)
+
+
+class BulkChoice(RunFilter):
+    """Which runs: the ticked ones, or with `all` those that match the filter."""
+
+    action = forms.ChoiceField(choices=ACTIONS)
+    all = forms.BooleanField(required=False)
+
+    @property
+    def criteria(self) -> dict[str, str]:
+        """The filter, where all that match it are meant."""
+        given = self.cleaned_data
+        return {name: given[name] for name in ("status", "workflow") if given[name]}
 
 
 class OutcomeForm(forms.Form):
@@ -59,6 +80,18 @@ class ReplayForm(forms.Form):
         initial="same",
     )
     reply = forms.BooleanField(label="Answer into the conversation, too", required=False)
+    reason = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text="Your colleagues read it in the audit trail.",
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
+class BulkForm(forms.Form):
+    """`key` makes a form that is sent twice one operation."""
+
     reason = forms.CharField(
         label="Why",
         max_length=500,

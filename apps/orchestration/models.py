@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from apps.orchestration.bulk.contracts import BulkStatus
 from apps.orchestration.contracts import RunStatus
 from apps.tenants.orm import TenantModel
 
@@ -79,6 +80,27 @@ class RunSignal(TenantModel):
 
     class Meta:
         indexes = [models.Index(fields=["run_id", "name", "id"], name="signal_of_run")]
+
+
+class BulkOperation(TenantModel):
+    """One act on many runs: on the first `done` + `refused` of `chosen` it has been tried."""
+
+    action = models.CharField(max_length=12)
+    chosen = models.JSONField()
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    refusals = models.JSONField(default=list)
+    status = models.CharField(max_length=10, default=BulkStatus.RUNNING.value)
+    actor = models.CharField(max_length=100)
+    reason = models.CharField(max_length=500, blank=True)
+    moved_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant_id", "-id"], condition=Q(status="running"), name="bulk_running")
+        ]
 
 
 class RunEvent(models.Model):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from uuid import UUID
 
@@ -18,6 +21,7 @@ from apps.resilience.errors import NotFoundError
 from apps.tenants.contracts import TenantRef
 from apps.tenants.services import record_audit
 
+_is_one_act: ContextVar[bool] = ContextVar("is_one_act", default=False)
 # How the row of an ended run changes when it goes on.
 REOPENED: dict[str, None] = {"finished_at": None, "pause_requested_at": None}
 
@@ -39,9 +43,20 @@ def wake(run: AgentRun) -> None:
 def steered(tenant: TenantRef, run: AgentRun, what: str, actor: str, **data: str) -> RunView:
     """Record who did what to a run, and let a worker go on with it after the commit."""
     told = {name: value for name, value in data.items() if value}
-    record_audit(tenant=tenant, actor=actor, action=f"run.{what}", target=str(run.id), data=told)
+    if not _is_one_act.get():
+        record_audit(tenant=tenant, actor=actor, action=f"run.{what}", target=str(run.id), data=told)
     hint_on_commit(tenant, run.id)
     return selectors.get_run(tenant=tenant, run_id=run.id)
+
+
+@contextmanager
+def one_act() -> Iterator[None]:
+    """Take what is done to runs meanwhile as parts of one act, which is recorded as a whole."""
+    token = _is_one_act.set(True)
+    try:
+        yield
+    finally:
+        _is_one_act.reset(token)
 
 
 def hint_on_commit(tenant: TenantRef, run_id: UUID) -> None:

@@ -16,6 +16,8 @@ from apps.conversations import services as conversations
 from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.models import QuestionGroup
 from apps.ingestion.services import add_document
+from apps.orchestration.bulk.contracts import BulkAction
+from apps.orchestration.bulk.services import request_bulk
 from apps.orchestration.definitions.services import save_draft
 from apps.orchestration.hooks.services import create_endpoint
 from apps.orchestration.services import start_run
@@ -48,6 +50,9 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/workflows/w": lambda t: save_draft(tenant=t, source=WORKFLOW).workflow,
     "app/runs": lambda t: (
         start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
+    ),
+    "app/runs/bulk": lambda t: (
+        request_bulk(tenant=t, action=BulkAction.PAUSE, ids=[MAKERS["app/runs"](t)], actor="test").id
     ),
     "app/channels/webhooks": lambda t: (
         create_endpoint(

@@ -11,6 +11,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from apps.conversations.services import open_conversation, open_escalation
 from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.services import add_document
+from apps.orchestration.bulk.contracts import BulkAction
+from apps.orchestration.bulk.services import request_bulk
 from apps.orchestration.definitions.services import save_draft
 from apps.orchestration.services import start_run
 from apps.routing.services import create_intent
@@ -49,6 +51,9 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "workflows": lambda t: save_draft(tenant=t, source=WORKFLOW).workflow,
     "runs": lambda t: (
         start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
+    ),
+    "runs/bulk": lambda t: (
+        request_bulk(tenant=t, action=BulkAction.PAUSE, ids=[MAKERS["runs"](t)], actor="test").id
     ),
     "documents": lambda t: add_document(tenant=t, title="Theirs", text="Their secret.").id,
     "webhook-endpoints": lambda t: make_webhook_endpoint(t),

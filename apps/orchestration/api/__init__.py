@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orchestration.api import runs, steering, timeline, tools, workflows
+from apps.orchestration.api import bulk, runs, steering, timeline, tools, workflows
 
 urlpatterns = [
     path("workflows", workflows.WorkflowsView.as_view(), name="api-workflows"),
@@ -17,6 +17,9 @@ urlpatterns = [
     path("workflows/<str:name>/rollback", workflows.RollBackView.as_view(), name="workflow-rollback"),
     path("tools", tools.ToolsView.as_view(), name="tools"),
     path("tools/<str:name>", tools.ToolView.as_view(), name="tool"),
+    path("runs/bulk", bulk.BulkOperationsView.as_view(), name="run-bulks"),
+    path("runs/bulk/<uuid:operation_id>", bulk.BulkOperationView.as_view(), name="run-bulk"),
+    path("runs/bulk/<uuid:operation_id>/cancel", bulk.CancelBulkView.as_view(), name="run-bulk-cancel"),
     path("runs", runs.RunsView.as_view(), name="api-runs"),
     path("runs/<uuid:run_id>", runs.RunView.as_view(), name="api-run"),
     path("runs/<uuid:run_id>/events", runs.RunEventsView.as_view(), name="run-events"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orchestration.pages import runs, steering, workflows
+from apps.orchestration.pages import bulk, runs, steering, workflows
 
 urlpatterns = [
     path("workflows/", workflows.show_workflows, name="workflows"),
@@ -11,6 +11,9 @@ urlpatterns = [
     path("workflows/w/<str:name>/", workflows.edit_workflow, name="workflow"),
     path("workflows/w/<str:name>/versions/", workflows.show_versions, name="workflow_versions"),
     path("workflows/w/<str:name>/publish/", workflows.publish, name="workflow_publish"),
+    path("runs/bulk/new/", bulk.choose, name="run_bulk_new"),
+    path("runs/bulk/<uuid:operation_id>/", bulk.show, name="run_bulk"),
+    path("runs/bulk/<uuid:operation_id>/cancel/", bulk.cancel, name="run_bulk_cancel"),
     path("runs/", runs.show_runs, name="runs"),
     path("runs/<uuid:run_id>/", runs.show_run, name="run"),
     path("runs/<uuid:run_id>/cancel/", runs.undo_run, {"action": "cancel"}, name="run_cancel"),

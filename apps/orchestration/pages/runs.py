@@ -8,9 +8,10 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from apps.orchestration import mailbox, selectors, services
+from apps.orchestration.bulk.selectors import list_running_bulks
 from apps.orchestration.contracts import RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.selectors import get_definition
-from apps.orchestration.forms import ApprovalForm, OutcomeForm, ReasonForm, RunFilter
+from apps.orchestration.forms import ACTIONS, ApprovalForm, OutcomeForm, ReasonForm, RunFilter
 from apps.orchestration.masking import SEES_ALL, show_to
 from apps.orchestration.models import AgentRun
 from apps.orchestration.pages.graph import draw
@@ -29,7 +30,14 @@ def show_runs(request: MemberRequest) -> HttpResponse:
     page = paginate(
         rows.defer("input", "output"), request.GET.get("cursor", ""), by="-created_at", then="-id"
     )
-    context = {"form": form, "page": page, "is_filtered": any(request.GET.get(n) for n in form.fields)}
+    context = {
+        "form": form,
+        "page": page,
+        "is_filtered": any(request.GET.get(name) for name in form.fields),
+        "may_steer": request.principal.may("write:runs"),
+        "actions": ACTIONS,
+        "operations": list_running_bulks(tenant=request.tenant),
+    }
     return render(request, "orchestration/runs.html", context, status=422 if form.errors else 200)
 
 
