@@ -3,6 +3,11 @@
 from prometheus_client import Counter, Histogram
 
 agent_runs_total = Counter("agent_runs_total", "Ended agent runs", ["tenant_id", "workflow", "status"])
+runs_in_need_total = Counter(
+    "agent_runs_in_need_total",
+    "Times that a run could not go on without a person",
+    ["tenant_id", "workflow", "status"],
+)
 step_seconds = Histogram("agent_step_duration_seconds", "Duration of steps", ["type", "tool"])
 sweeps_total = Counter("run_sweeps_total", "Sweeps for due runs, by whether they found any", ["found"])
 

@@ -49,6 +49,11 @@ class AgentRun(TenantModel):
                 name="run_troubled",
             ),
             models.Index(
+                fields=["tenant_id", "status"],
+                condition=Q(status__in=["waiting", "compensation_failed"]),
+                name="run_in_need",
+            ),
+            models.Index(
                 fields=["conversation_id"],
                 condition=Q(conversation_id__isnull=False),
                 name="run_conversation",

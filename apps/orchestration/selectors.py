@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
 
+IN_NEED = (RunStatus.WAITING, RunStatus.COMPENSATION_FAILED)
+COUNTED_TO = 1000
 PAUSABLE = frozenset({RunStatus.RUNNING, RunStatus.SLEEPING, RunStatus.COMPENSATING})
 
 
@@ -80,6 +83,13 @@ def list_run_events(
             raise NotFoundError("There is no such run.")
         rows = RunEvent.objects.filter(run_id=run_id, seq__gt=after_seq).order_by("seq")[:limit]
         return [RunEventView(row.seq, row.kind, row.data, row.created_at) for row in rows]
+
+
+def count_in_need(*, tenant: TenantRef) -> dict[str, int]:
+    """Count the runs that cannot go on without a person, by status; COUNTED_TO means that many or more."""
+    with in_tenant(tenant):
+        rows = AgentRun.objects.filter(status__in=IN_NEED).values_list("status", flat=True)
+        return dict(Counter(rows.order_by()[:COUNTED_TO]))
 
 
 def get_question(*, tenant: TenantRef, run_id: UUID) -> dict[str, Any] | None:

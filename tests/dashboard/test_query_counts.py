@@ -29,7 +29,7 @@ from tests.pages import log_in
 MANY = 30
 YEAR, MONTH = dt.timedelta(days=365), dt.timedelta(days=31)
 QUERIES: dict[str, int] = {
-    "app/": 13,
+    "app/": 14,
     "app/api-keys/": 7,
     "app/api-keys/<str:key_id>/rotate/": 6,
     "app/audit/": 7,
@@ -92,7 +92,7 @@ QUERIES: dict[str, int] = {
     "app/router/intents/<slug:name>/": 8,
     "app/router/intents/<slug:name>/edit/": 6,
     "app/router/trainings/<uuid:training_id>/": 6,
-    "app/runs/": 7,
+    "app/runs/": 8,
     "app/runs/<uuid:run_id>/": 12,
     "app/runs/<uuid:run_id>/replay/": 7,
     "app/runs/<uuid:run_id>/retry-from/": 8,

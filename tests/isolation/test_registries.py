@@ -24,6 +24,7 @@ PLATFORM_TASKS = {
     "workers.tasks.rotate_signing_key",
     "workers.tasks.settle_silences",
     "workers.tasks.sweep",
+    "workers.tasks.sweep_bulks",
     "workers.tasks.sweep_erasures",
     "workers.tasks.sweep_exports",
     "workers.tasks.sweep_sign_ups",

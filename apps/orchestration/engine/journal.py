@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from apps.events.contracts import DomainEvent
 from apps.events.services import publish
 from apps.orchestration.contracts import RunStatus
+from apps.orchestration.engine.alerts import alert
 from apps.orchestration.engine.leases import LEASE_S, Lease
 from apps.orchestration.engine.records import lock_run, store_facts
 from apps.orchestration.engine.state import Fact, Kind, RunState, fold
@@ -103,6 +104,7 @@ class Journal:
     def _store(self, changes: dict[str, Any]) -> None:
         fields = {"error": self.state.error, "due_in_s": LEASE_S, "rests": self._rests, **changes}
         store_facts(self.run, self.lease, self.waiting, status=self.state.status.value, **fields)
+        alert(self.tenant, self.run, self.waiting)
         publish(*self.events)
 
     def pause(self) -> bool:
