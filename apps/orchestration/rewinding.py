@@ -105,6 +105,8 @@ def list_offers(state: RunState, definition: WorkflowDefinition) -> dict[str, li
     may_undo = state.status in (RunStatus.COMPLETED, RunStatus.COMPENSATED)
     offers = {name: list(SETTLED_BY.get(state.step(name).status, ())) for name in names}
     for n, name in enumerate(names):
+        if state.step(name).status is StepStatus.SKIPPED:
+            continue
         if state.status is RunStatus.FAILED and state.failed_step == name:
             offers[name].append("retry")
         if may_retry and not any(before < n for before in undone[:1]):

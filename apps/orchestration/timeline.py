@@ -97,7 +97,8 @@ class Teller:
 
     def _turn(self, name: str, at: dt.datetime) -> Turn:
         if name not in self._current:
-            turn = Turn(name, self.state.generations.get(name, 0) + 1, began_at=at)
+            before = sum(turn.step == name for turn in self._turns)
+            turn = Turn(name, before + 1, began_at=at)
             self._current[name] = turn
             self._turns.append(turn)
         return self._current[name]
