@@ -18,7 +18,7 @@ from apps.orchestration.timeline import read_timeline
 OFFERS = ("retry", "retry_from", "undo_from", "retry_undo", "mark_done", "mark_not_done", "mark_undone")
 
 
-class AttemptSerializer(serializers.Serializer[Any]):
+class StepAttemptSerializer(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     outcome = serializers.CharField(
         help_text="`done`, `failed`, `unknown`, or `not_done` where that was found."
@@ -41,11 +41,11 @@ class TimelineStepSerializer(serializers.Serializer[Any]):
     output = serializers.DictField(allow_null=True)
     error = serializers.CharField(allow_blank=True)
     condition = serializers.DictField(allow_null=True)
-    attempts = AttemptSerializer(many=True)
+    attempts = StepAttemptSerializer(many=True)
     undone_by = serializers.CharField(allow_blank=True, help_text="The action that undoes or undid it.")
     undone_at = serializers.DateTimeField(allow_null=True)
     undo_error = serializers.CharField(allow_blank=True)
-    undo_attempts = AttemptSerializer(many=True)
+    undo_attempts = StepAttemptSerializer(many=True)
     settled_by = serializers.CharField(allow_blank=True)
     offers = serializers.ListField(
         child=serializers.ChoiceField([(name, name) for name in OFFERS]),
