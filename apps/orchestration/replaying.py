@@ -63,10 +63,9 @@ def replay_run(
         return selectors.get_run(tenant=tenant, run_id=run.id)
 
 
-def list_effects(*, tenant: TenantRef, run_id: UUID) -> list[StepDefinition]:
-    """Return the steps of a run's workflow that do something to the world; raises NotFoundError."""
-    run = selectors.get_run(tenant=tenant, run_id=run_id)
-    steps = get_definition(tenant=tenant, digest=run.hash).steps
+def list_effects(*, tenant: TenantRef, digest: str) -> list[StepDefinition]:
+    """Return the steps of a workflow's version that do something to the world."""
+    steps = get_definition(tenant=tenant, digest=digest).steps
     return [step for step in steps if step.effect is not Effect.NONE]
 
 

@@ -24,11 +24,14 @@ def choose(request: MemberRequest) -> HttpResponse:
     action = BulkAction(choice.cleaned_data["action"])
     form = BulkForm(request.POST if request.method == "POST" else None, initial={"key": uuid4()})
     if request.method == "POST" and form.is_valid():
-        given, who = form.cleaned_data, {"tenant": request.tenant, "actor": request.user.email}
-        key = uuid5(request.tenant.id, str(given["key"]))
         try:
             made = services.request_bulk(
-                **who, action=action, ids=ids, operation_id=key, reason=given["reason"]
+                tenant=request.tenant,
+                action=action,
+                ids=ids,
+                operation_id=uuid5(request.tenant.id, str(form.cleaned_data["key"])),
+                actor=request.user.email,
+                reason=form.cleaned_data["reason"],
             )
         except InvalidInput as error:
             add_errors(form, error)

@@ -48,7 +48,7 @@ def undo_from(request: MemberRequest, run_id: UUID) -> HttpResponse:
     about = _about(request, run_id)
     form = ReasonForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        who = {"tenant": request.tenant, "actor": request.user.email}
+        who: dict[str, Any] = {"tenant": request.tenant, "actor": request.user.email}
         rewinding.undo_from(**who, run_id=run_id, step_id=about["step"], **form.cleaned_data)
         notify(request, f"The run is being undone back to “{about['step']}”, the last step first.")
         return redirect("run", run_id)
@@ -61,11 +61,11 @@ def replay(request: MemberRequest, run_id: UUID) -> HttpResponse:
     """Tell what a new run with the same input would do for real, ask, and start it."""
     with in_tenant(request.tenant):
         run = selectors.get_run(tenant=request.tenant, run_id=run_id)
-        effects = replaying.list_effects(tenant=request.tenant, run_id=run_id)
+        effects = replaying.list_effects(tenant=request.tenant, digest=run.hash)
     form = ReplayForm(request.POST if request.method == "POST" else None, initial={"key": uuid4()})
     if request.method == "POST" and form.is_valid():
         given, new_id = form.cleaned_data, uuid5(run_id, str(form.cleaned_data.pop("key")))
-        who = {"tenant": request.tenant, "actor": request.user.email}
+        who: dict[str, Any] = {"tenant": request.tenant, "actor": request.user.email}
         try:
             made = replaying.replay_run(**who, run_id=run_id, new_id=new_id, **given)
         except InvalidInput as error:
