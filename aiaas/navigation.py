@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
+from apps.orchestration.selectors import count_in_need
 from apps.webhooks.selectors import list_stopped
 
 
@@ -76,7 +77,9 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     ]
     return {
         "menu": [(title, [link for link in links if link]) for title, links in sections if any(links)],
-        "stopped_webhooks": partial(list_stopped, tenant=principal.tenant),  # asked where shown
+        # asked where shown
+        "stopped_webhooks": partial(list_stopped, tenant=principal.tenant),
+        "runs_in_need": partial(count_in_need, tenant=principal.tenant),
     }
 
 

@@ -33,6 +33,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workers.tasks.tell_slack",
         "schedule": 15.0,
     },
+    "go on with bulk operations on runs whose hint or worker was lost": {
+        "task": "workers.tasks.sweep_bulks",
+        "schedule": 15.0,
+    },
     "take up exports whose hint or worker was lost": {
         "task": "workers.tasks.sweep_exports",
         "schedule": 15.0,

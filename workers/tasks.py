@@ -24,10 +24,11 @@ from apps.gateway.signing import ROTATED_AFTER, purge_signing_keys
 from apps.gateway.signing import rotate_signing_key as rotate_key
 from apps.ingestion import services as ingestion
 from apps.ingestion.questions import group_questions
-from apps.orchestration import retention
+from apps.orchestration import retention, triggers
 from apps.orchestration import services as orchestration
-from apps.orchestration import triggers
 from apps.orchestration.adapters.celery_hint import take_hint
+from apps.orchestration.bulk import services as bulk
+from apps.orchestration.bulk.selectors import list_due_bulks
 from apps.orchestration.hooks import services as hooks
 from apps.orchestration.notices.services import send_slack_notices
 from apps.orchestration.rehearsals import services as rehearsals
@@ -82,6 +83,19 @@ def process_document(tenant_id: str, document_id: str) -> None:
 def train_candidate(tenant_id: str, training_id: str) -> None:
     """Train a router's candidate and compare it with what routes."""
     routing.train_candidate(tenant=get_tenant(tenant_id=UUID(tenant_id)), training_id=UUID(training_id))
+
+
+@shared_task(name="workers.tasks.carry_out_bulk")
+def carry_out_bulk(tenant_id: str, operation_id: str) -> None:
+    """Steer the runs that somebody has chosen."""
+    bulk.carry_out_bulk(tenant=get_tenant(tenant_id=UUID(tenant_id)), operation_id=UUID(operation_id))
+
+
+@shared_task(name="workers.tasks.sweep_bulks")
+def sweep_bulks() -> None:
+    """Go on with bulk operations whose hint or worker was lost."""
+    for tenant_id, operation_id in list_due_bulks():
+        bulk.carry_out_bulk(tenant=get_tenant(tenant_id=tenant_id), operation_id=operation_id)
 
 
 @shared_task(name="workers.tasks.sweep_trainings")

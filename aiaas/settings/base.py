@@ -251,6 +251,7 @@ DEMO_PAGES = env.bool("DEMO_PAGES", default=False)
 DOMAIN_PROOF = "apps.tenants.domains.well_known.find_proof"  # how a company's own domain is proven
 EVENT_SUBSCRIPTIONS = "aiaas.subscriptions"
 RUN_DOORWAY = "apps.orchestration.adapters.doorway.EngineDoorway"
+PERSONAL_DATA_MASK = "aiaas.observability.redaction.redact_value"
 RUN_SLOTS = env.int("RUN_SLOTS", default=8)  # runs that a worker process executes at once
 RUN_EVENTS_KEPT_DAYS = env.int("RUN_EVENTS_KEPT_DAYS", default=400)
 PUBLISH_GATE = "apps.orchestration.rehearsals.gate.require_passed"

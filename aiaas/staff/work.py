@@ -27,6 +27,7 @@ RUN_COLOURS = {
     "completed": "success",
     "sleeping": "info",
     "waiting": "warning",
+    "paused": "warning",
     "compensating": "warning",
     "failed": "danger",
     "compensation_failed": "danger",
@@ -44,7 +45,8 @@ class RunAdmin(AcrossTenants):
     ordering = ("-id",)
     fields = (
         "id", "company_name", "workflow_name", "workflow_version", "status", "error", "version", "claims",
-        "lease_owner", "lease_epoch", "due_at", "cancel_requested_at", "created_at", "finished_at",
+        "lease_owner", "lease_epoch", "due_at", "cancel_requested_at", "pause_requested_at",
+        "created_at", "finished_at",
     )  # fmt: skip
     readonly_fields = fields
 

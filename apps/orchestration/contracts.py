@@ -15,13 +15,15 @@ class RunStatus(enum.StrEnum):
     """How a run stands.
 
     `waiting` needs a human, because an effect's outcome is unknown; `sleeping` is at a wait step: until a
-    time, a signal or an approval, or until the run of a subworkflow step ends.
+    time, a signal or an approval, or until the run of a subworkflow step ends; `paused` rests until a human
+    resumes it.
     """
 
     RUNNING = "running"
     SLEEPING = "sleeping"
     COMPENSATING = "compensating"
     WAITING = "waiting"
+    PAUSED = "paused"
     COMPLETED = "completed"
     FAILED = "failed"
     COMPENSATED = "compensated"
@@ -36,6 +38,7 @@ class RunStatus(enum.StrEnum):
             RunStatus.SLEEPING,
             RunStatus.COMPENSATING,
             RunStatus.WAITING,
+            RunStatus.PAUSED,
         )
 
 
@@ -125,8 +128,88 @@ class RunView:
     is_cancelling: bool = False
     parent_run_id: UUID | None = None
     parent_step: str = ""
+    is_pausing: bool = False
+    replay_of: UUID | None = None
     steps: list[StepView] = field(default_factory=list)
     undoable: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RetryPlan:
+    """What a retry from a step would do.
+
+    `again` are the steps that are done once more, `undone_first` those of them that are undone before, in
+    this order, and `repeated` those whose effect happens twice, since nothing tells how to undo it.
+    """
+
+    step: str
+    again: list[str]
+    undone_first: list[str]
+    repeated: list[str]
+    has_answered: bool
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    """One attempt at a step or at its undoing, and how it ended."""
+
+    number: int
+    outcome: str
+    at: dt.datetime
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class TimelineStep:
+    """One doing of a step; `turn` counts them, `offers` are what may be asked for now."""
+
+    step: str
+    turn: int
+    type: str
+    tool: str
+    state: StepStatus
+    reason: str = ""
+    began_at: dt.datetime | None = None
+    ended_at: dt.datetime | None = None
+    duration_ms: int | None = None
+    arguments: dict[str, Any] | None = None
+    output: dict[str, Any] | None = None
+    error: str = ""
+    condition: dict[str, Any] | None = None
+    attempts: list[AttemptView] = field(default_factory=list)
+    undone_by: str = ""
+    undone_at: dt.datetime | None = None
+    undo_error: str = ""
+    undo_attempts: list[AttemptView] = field(default_factory=list)
+    settled_by: str = ""
+    child_run_id: UUID | None = None
+    offers: list[str] = field(default_factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_microusd: int = 0
+
+    @property
+    def cost_cents(self) -> float:
+        """The cost in cents of a US dollar."""
+        return self.cost_microusd / 10_000
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A run's steps in the order in which they began, with what they have cost together."""
+
+    run_id: UUID
+    status: RunStatus
+    is_masked: bool
+    steps: list[TimelineStep]
+    prompt_tokens: int
+    completion_tokens: int
+    cost_microusd: int
+
+    @property
+    def cost_cents(self) -> float:
+        """The cost in cents of a US dollar."""
+        return self.cost_microusd / 10_000
 
 
 @dataclass(frozen=True)

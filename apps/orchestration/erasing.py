@@ -17,6 +17,7 @@ RULES = {
     "orchestration.RunSignal": "erased",
     "orchestration.RunSnapshot": "erased",
     "orchestration.ScheduledTrigger": "kept: the company's own",
+    "orchestration.BulkOperation": "kept: what the company's people did; runs appear as ids",
 }
 
 

@@ -2,8 +2,16 @@
 
 from django import forms
 
+from apps.orchestration.bulk.contracts import BulkAction
 from apps.orchestration.contracts import RunStatus
 
+ACTIONS = [
+    (BulkAction.CANCEL.value, "Cancel and undo"),
+    (BulkAction.RETRY.value, "Retry what failed"),
+    (BulkAction.PAUSE.value, "Pause"),
+    (BulkAction.RESUME.value, "Resume"),
+    (BulkAction.COMPENSATE.value, "Undo completed runs"),
+]
 MAX_SOURCE_CHARS = 65_536
 STATUSES = [("", "All"), *((status.value, status.value.replace("_", " ").title()) for status in RunStatus)]
 
@@ -25,6 +33,19 @@ class RunFilter(forms.Form):
     workflow = forms.CharField(required=False, max_length=63)
 
 
+class BulkChoice(RunFilter):
+    """Which runs: the ticked ones, or with `all` those that match the filter."""
+
+    action = forms.ChoiceField(choices=ACTIONS)
+    all = forms.BooleanField(required=False)
+
+    @property
+    def criteria(self) -> dict[str, str]:
+        """The filter, where all that match it are meant."""
+        given = self.cleaned_data
+        return {name: given[name] for name in ("status", "workflow") if given[name]}
+
+
 class OutcomeForm(forms.Form):
     step = forms.CharField(max_length=400)
     outcome = forms.ChoiceField(choices=[(name, name) for name in ("done", "not_done", "undone")])
@@ -34,6 +55,50 @@ class ApprovalForm(forms.Form):
     step = forms.CharField(max_length=400)
     answer = forms.ChoiceField(choices=[(name, name) for name in ("approve", "decline")])
     comment = forms.CharField(max_length=500, required=False)
+
+
+class RetryForm(forms.Form):
+    """`repeat_effects` is asked for only where effects would happen twice, `reply` where one was sent."""
+
+    repeat_effects = forms.BooleanField(label="Yes, let these happen once more", required=False)
+    reply = forms.BooleanField(label="Send the new answer to the customer, too", required=False)
+    reason = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text="Your colleagues read it in the audit trail.",
+    )
+
+
+class ReplayForm(forms.Form):
+    """`key` makes a form that is sent twice start one run."""
+
+    version = forms.ChoiceField(
+        label="Version of the workflow",
+        choices=[("same", "The one that the run began with"), ("published", "The one that is published now")],
+        widget=forms.RadioSelect,
+        initial="same",
+    )
+    reply = forms.BooleanField(label="Answer into the conversation, too", required=False)
+    reason = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text="Your colleagues read it in the audit trail.",
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
+class BulkForm(forms.Form):
+    """`key` makes a form that is sent twice one operation."""
+
+    reason = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text="Your colleagues read it in the audit trail.",
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
 
 
 class ReasonForm(forms.Form):

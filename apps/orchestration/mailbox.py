@@ -48,7 +48,7 @@ def answer_approval(
         run = lock_run(run_id)
         step = fold(read_facts(run)).step(step_id)
         asks = step.status is StepStatus.WAITING and (step.awaited or {}).get("kind") == "approval"
-        if run.status != RunStatus.SLEEPING or not asks:
+        if run.status not in (RunStatus.SLEEPING, RunStatus.PAUSED) or not asks:
             raise ConflictError(f"The run does not ask for an approval at {step_id!r}.")
         mailbox = mailbox_of(step_id, step.awaited or {})
         if RunSignal.objects.filter(run_id=run_id, name=mailbox, taken_at=None).exists():

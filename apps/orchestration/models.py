@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from apps.orchestration.bulk.contracts import BulkStatus
 from apps.orchestration.contracts import Priority, RunStatus
 from apps.tenants.orm import CurrentTenant, TenantModel
 
@@ -32,12 +33,14 @@ class AgentRun(TenantModel):
     parent_run_id = models.UUIDField(null=True)
     parent_path = models.CharField(max_length=200, blank=True)
     depth = models.PositiveSmallIntegerField(default=0)
+    replay_of = models.UUIDField(null=True)
     version = models.PositiveIntegerField(default=0)
     lease_epoch = models.PositiveIntegerField(default=0)
     lease_owner = models.CharField(max_length=80, blank=True)
     claims = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField(null=True, db_default=Now())
     cancel_requested_at = models.DateTimeField(null=True)
+    pause_requested_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     priority = models.PositiveSmallIntegerField(
         choices=[(p.rank, p.value) for p in Priority],
@@ -68,6 +71,11 @@ class AgentRun(TenantModel):
                 name="run_troubled",
             ),
             models.Index(
+                fields=["tenant_id", "status"],
+                condition=Q(status__in=["waiting", "compensation_failed"]),
+                name="run_in_need",
+            ),
+            models.Index(
                 fields=["conversation_id"],
                 condition=Q(conversation_id__isnull=False),
                 name="run_conversation",
@@ -75,6 +83,7 @@ class AgentRun(TenantModel):
             models.Index(
                 fields=["parent_run_id"], condition=Q(parent_run_id__isnull=False), name="run_children"
             ),
+            models.Index(fields=["replay_of"], condition=Q(replay_of__isnull=False), name="run_replay"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -120,6 +129,27 @@ class ScheduledTrigger(TenantModel):
             models.UniqueConstraint(fields=["tenant_id", "workflow_name", "schedule"], name="one_schedule")
         ]
         indexes = [models.Index(fields=["next_at"], name="schedule_due")]
+
+
+class BulkOperation(TenantModel):
+    """One act on many runs: on the first `done` + `refused` of `chosen` it has been tried."""
+
+    action = models.CharField(max_length=12)
+    chosen = models.JSONField()
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    refusals = models.JSONField(default=list)
+    status = models.CharField(max_length=10, default=BulkStatus.RUNNING.value)
+    actor = models.CharField(max_length=100)
+    reason = models.CharField(max_length=500, blank=True)
+    moved_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant_id", "-id"], condition=Q(status="running"), name="bulk_running")
+        ]
 
 
 class RunEvent(models.Model):

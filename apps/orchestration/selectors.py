@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,10 @@ from apps.orchestration.models import AgentRun, RunEvent
 from apps.resilience.errors import NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import TenantRef
+
+IN_NEED = (RunStatus.WAITING, RunStatus.COMPENSATION_FAILED)
+COUNTED_TO = 1000
+PAUSABLE = frozenset({RunStatus.RUNNING, RunStatus.SLEEPING, RunStatus.COMPENSATING})
 
 
 def get_run(*, tenant: TenantRef, run_id: UUID) -> RunView:
@@ -61,19 +66,31 @@ def list_runs(
     status: str | None = None,
     workflow: str | None = None,
     conversation_id: UUID | None = None,
+    replay_of: UUID | None = None,
     limit: int = 100,
 ) -> list[RunView]:
     """Return runs, newest first, without their steps."""
     with in_tenant(tenant):
-        runs = filter_runs(status=status, workflow=workflow, conversation_id=conversation_id)
+        runs = filter_runs(
+            status=status, workflow=workflow, conversation_id=conversation_id, replay_of=replay_of
+        )
         return [summarise(run) for run in runs[:limit]]
 
 
 def filter_runs(
-    *, status: str | None = None, workflow: str | None = None, conversation_id: UUID | None = None
+    *,
+    status: str | None = None,
+    workflow: str | None = None,
+    conversation_id: UUID | None = None,
+    replay_of: UUID | None = None,
 ) -> QuerySet[AgentRun]:
     """Choose runs, newest first, in the caller's transaction of its tenant."""
-    wanted = {"status": status, "workflow_name": workflow, "conversation_id": conversation_id}
+    wanted = {
+        "status": status,
+        "workflow_name": workflow,
+        "conversation_id": conversation_id,
+        "replay_of": replay_of,
+    }
     chosen = {name: value for name, value in wanted.items() if value}
     return AgentRun.objects.filter(**chosen).order_by("-created_at", "-id")
 
@@ -90,6 +107,13 @@ def list_run_events(
         if not rows and version > after_seq:
             raise HistoryRemoved
         return [RunEventView(row.seq, row.kind, row.data, row.created_at) for row in rows]
+
+
+def count_in_need(*, tenant: TenantRef) -> dict[str, int]:
+    """Count the runs that cannot go on without a person, by status; COUNTED_TO means that many or more."""
+    with in_tenant(tenant):
+        rows = AgentRun.objects.filter(status__in=IN_NEED).values_list("status", flat=True)
+        return dict(Counter(rows.order_by()[:COUNTED_TO]))
 
 
 def get_question(*, tenant: TenantRef, run_id: UUID) -> dict[str, Any] | None:
@@ -130,17 +154,19 @@ def show_run(view: RunView) -> dict[str, Any]:
 
 def summarise(run: AgentRun) -> RunView:
     """Shape a run without reading its events."""
+    status = RunStatus(run.status)
     return RunView(
         id=run.id,
         workflow=run.workflow_name,
         version=run.workflow_version,
         hash=run.workflow_hash,
-        status=RunStatus(run.status),
+        status=status,
         input=run.input,
         output=run.output,
         error=run.error,
         conversation_id=run.conversation_id,
         message_id=run.message_id,
+        replay_of=run.replay_of,
         created_at=run.created_at,
         finished_at=run.finished_at,
         due_at=run.due_at,
@@ -148,6 +174,7 @@ def summarise(run: AgentRun) -> RunView:
         parent_run_id=run.parent_run_id,
         parent_step=run.parent_path,
         is_cancelling=run.cancel_requested_at is not None and run.finished_at is None,
+        is_pausing=run.pause_requested_at is not None and status in PAUSABLE,
     )
 
 

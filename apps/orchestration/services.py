@@ -36,8 +36,9 @@ from apps.orchestration.engine.journal import Journal, append_fact, plain, read_
 from apps.orchestration.engine.records import insert_run
 from apps.orchestration.engine.state import REQUESTED, Fact, Kind, RunState, fold
 from apps.orchestration.models import AgentRun
+from apps.orchestration.pausing import release_pause
 from apps.orchestration.ports import DeltaSink
-from apps.orchestration.steering import hint_on_commit, lock_run, run_hint, steered, wake
+from apps.orchestration.steering import REOPENED, hint_on_commit, lock_run, run_hint, steered, wake
 from apps.orchestration.steps.registry import load_actions
 from apps.resilience.errors import ConflictError
 from apps.tenants.context import in_tenant
@@ -202,6 +203,7 @@ def cancel_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: str 
             raise ConflictError(f"The run has ended already: it is {run.status}.")
         if run.cancel_requested_at is None:
             AgentRun.objects.filter(id=run_id).update(cancel_requested_at=Now())
+            release_pause(run, actor)
             wake(run)
         if run.status == RunStatus.WAITING:
             raise ConflictError("The outcome of a step is unknown; say first whether it was done.")
@@ -223,7 +225,7 @@ def compensate_run(*, tenant: TenantRef, run_id: UUID, actor: str = "", reason: 
         if not list_undoable(fold(read_facts(run)), definition):
             raise ConflictError("Nothing can be undone: no step that was done declares a compensation.")
         fact = {"reason": REQUESTED, "by": actor, "why": reason}
-        append_fact(run, Kind.COMPENSATION_STARTED, fact, finished_at=None)
+        append_fact(run, Kind.COMPENSATION_STARTED, fact, **REOPENED)
         return steered(tenant, run, "compensate", actor, reason=reason)
 
 
@@ -239,7 +241,7 @@ def retry_run(*, tenant: TenantRef, run_id: UUID, actor: str = "") -> RunView:
         if run.parent_run_id is not None and not is_undoing:
             raise ConflictError("This run is a step of another, which has gone on: retry that one.")
         changes = {} if is_undoing else {"output": None}
-        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None, **changes)
+        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, **REOPENED, **changes)
         return steered(tenant, run, "retry", actor)
 
 
@@ -253,7 +255,7 @@ def settle_undo(*, tenant: TenantRef, run_id: UUID, step_id: str, actor: str = "
         step = fold(read_facts(run)).step(step_id)
         if run.status != RunStatus.COMPENSATION_FAILED or step.status is not StepStatus.STUCK:
             raise ConflictError(f"The undoing of {step_id!r} is not stuck.")
-        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, finished_at=None)
+        append_fact(run, Kind.RETRY_REQUESTED, {"by": actor}, **REOPENED)
         undone = {"step": step_id, "action": step.undo.action, "attempt": step.undo.attempt, "output": {}}
         append_fact(run, Kind.STEP_UNDONE, {**undone, "by": actor})
         publish(_compensated(run, step_id, step.undo.action))
@@ -334,6 +336,7 @@ def execute_claim(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -
 def _executed(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Execution:
     journal = Journal(tenant, claim.run, claim.lease, claim.state)
     journal.is_cancel_requested = claim.run.cancel_requested_at is not None
+    journal.is_pause_requested = claim.run.pause_requested_at is not None
     definition = get_definition(tenant=tenant, digest=claim.run.workflow_hash)
     with leases.KEEPER.keep(claim.lease), at_depth(claim.run.depth):
         if claim.run.claims > leases.MAX_CLAIMS:
@@ -342,7 +345,7 @@ def _executed(tenant: TenantRef, claim: Claim, stop_after_s: float | None) -> Ex
             journal=journal,
             definition=definition,
             settings=claim.settings,
-            emit=_emitter(tenant, claim.run),
+            emit=None if claim.state.is_silent else _emitter(tenant, claim.run),
             stop_at=None if stop_after_s is None else time.monotonic() + stop_after_s,
             on_stop=lambda: run_hint().send(tenant_id=tenant.id, run_id=claim.run.id),
             may_go_on=partial(is_active, tenant),

@@ -70,6 +70,8 @@ NO_PRIVILEGED_ACTS = {
         tenants.services: note_widget_embedded
         webhooks.services.deliveries: purge_deliveries
         webhooks.services.notices: mail_notices""",
+    "recorded once as a whole, with its counts, when it ends": """
+        orchestration.bulk.services: request_bulk""",
     "a part of an erasure, which is recorded as a whole": """
         analytics.erasing: erase_traces
         conversations.erasing: erase_traces

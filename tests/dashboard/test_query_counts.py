@@ -29,7 +29,7 @@ from tests.pages import log_in
 MANY = 30
 YEAR, MONTH = dt.timedelta(days=365), dt.timedelta(days=31)
 QUERIES: dict[str, int] = {
-    "app/": 13,
+    "app/": 14,
     "app/api-keys/": 7,
     "app/api-keys/<str:key_id>/rotate/": 6,
     "app/audit/": 7,
@@ -92,8 +92,13 @@ QUERIES: dict[str, int] = {
     "app/router/intents/<slug:name>/": 8,
     "app/router/intents/<slug:name>/edit/": 6,
     "app/router/trainings/<uuid:training_id>/": 6,
-    "app/runs/": 6,
-    "app/runs/<uuid:run_id>/": 9,
+    "app/runs/": 8,
+    "app/runs/<uuid:run_id>/": 12,
+    "app/runs/<uuid:run_id>/replay/": 7,
+    "app/runs/<uuid:run_id>/retry-from/": 9,
+    "app/runs/<uuid:run_id>/undo-from/": 9,
+    "app/runs/bulk/<uuid:operation_id>/": 6,
+    "app/runs/bulk/new/": 5,
     "app/runs/<uuid:run_id>/cancel/": 7,
     "app/runs/<uuid:run_id>/compensate/": 7,
     "app/settings/": 6,

@@ -67,6 +67,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/router/feedback": {"text": "where is my parcel now", "intent": "faq"},
     "/api/v1/router/intents": {"name": "parcels", "examples": ["where is it"]},
     "/api/v1/runs": {"workflow": "order_cancellation", "input": {"order_number": "77"}},
+    "/api/v1/runs/bulk": {"action": "pause", "filter": {"status": "running"}},
     "/api/v1/webhook-endpoints": {"url": "https://shop.example/hooks", "event_types": ["*"]},
     "/api/v1/workflows": {"source": WORKFLOW},
 }

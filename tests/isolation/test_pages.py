@@ -16,6 +16,8 @@ from apps.conversations import services as conversations
 from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.models import QuestionGroup
 from apps.ingestion.services import add_document
+from apps.orchestration.bulk.contracts import BulkAction
+from apps.orchestration.bulk.services import request_bulk
 from apps.orchestration.definitions.services import save_draft
 from apps.orchestration.hooks.services import create_endpoint
 from apps.orchestration.services import start_run
@@ -59,6 +61,9 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
     "app/tools/mcp": lambda t: make_mcp_server(t).id,
     "app/tools/mcp-tools": lambda t: make_mcp_tool(t),
     "app/simulations": make_simulation,
+    "app/runs/bulk": lambda t: (
+        request_bulk(tenant=t, action=BulkAction.PAUSE, ids=[MAKERS["app/runs"](t)], actor="test").id
+    ),
     "app/channels/webhooks": lambda t: (
         create_endpoint(
             tenant=t, name=f"w{uuid.uuid4().hex[:8]}", action="workflows", actor="test"

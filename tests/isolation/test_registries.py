@@ -26,6 +26,7 @@ PLATFORM_TASKS = {
     "workers.tasks.settle_silences",
     "workers.tasks.start_scheduled_runs",
     "workers.tasks.sweep",
+    "workers.tasks.sweep_bulks",
     "workers.tasks.sweep_erasures",
     "workers.tasks.sweep_exports",
     "workers.tasks.sweep_sign_ups",

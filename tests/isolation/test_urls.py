@@ -11,6 +11,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from apps.conversations.services import open_conversation, open_escalation
 from apps.crm.services import capture_lead, create_customer, create_order
 from apps.ingestion.services import add_document
+from apps.orchestration.bulk.contracts import BulkAction
+from apps.orchestration.bulk.services import request_bulk
 from apps.orchestration.definitions.services import save_draft
 from apps.orchestration.mcp.models import McpServer, McpTool
 from apps.orchestration.rehearsals.models import Rehearsal, RehearsalCase
@@ -53,6 +55,9 @@ MAKERS: dict[str, Callable[[TenantRef], object]] = {
         start_run(tenant=t, workflow_name="order_cancellation", input={"order_number": "77"}).id
     ),
     "simulations": lambda t: make_simulation(t),
+    "runs/bulk": lambda t: (
+        request_bulk(tenant=t, action=BulkAction.PAUSE, ids=[MAKERS["runs"](t)], actor="test").id
+    ),
     "documents": lambda t: add_document(tenant=t, title="Theirs", text="Their secret.").id,
     "mcp-servers": lambda t: make_mcp_server(t).id,
     "mcp-tools": lambda t: make_mcp_tool(t),

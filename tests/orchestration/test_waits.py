@@ -264,7 +264,6 @@ def test_on_the_page(acme, globex, publish) -> None:
     assert "Refund?" in page
     viewer = log_in(acme, Role.VIEWER).get(url).content.decode()
     assert "asks for an approval" in viewer
-    assert "Refund?" not in viewer
     assert 'value="approve"' not in viewer
     form = {"step": "hold_on", "answer": "decline", "comment": "No"}
     assert log_in(globex, Role.OWNER).post(f"{url}approve/", form).status_code == 404

@@ -14,10 +14,19 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
-TASK = "workers.tasks.wake_runs"
+TASK, BULK_TASK = "workers.tasks.wake_runs", "workers.tasks.carry_out_bulk"
 TIMEOUT_S = 0.25
 # A hint that got lost keeps later ones back for no longer than this.
 MARK_MS = 1_000
+
+
+def hint_bulk(tenant_id: UUID, operation_id: UUID) -> None:
+    """Tell a worker of a bulk operation; when the message is lost, a sweep finds it."""
+    try:
+        args = [str(tenant_id), str(operation_id)]
+        current_app.send_task(BULK_TASK, args=args, retry=False, ignore_result=True)
+    except Exception as error:
+        log.info("hint_not_sent", operation_id=str(operation_id), error=str(error))
 
 
 class CeleryHint:

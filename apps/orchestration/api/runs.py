@@ -12,10 +12,11 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from apps.orchestration import mailbox, selectors, services
+from apps.orchestration import contracts, mailbox, selectors, services
 from apps.orchestration.api.requests import TenantRequest, actor_of
 from apps.orchestration.contracts import Priority, RunStatus, StepStatus
 from apps.orchestration.definitions.language.source import MAX_BYTES
+from apps.orchestration.masking import show_to
 from apps.orchestration.models import AgentRun, RunEvent
 
 SCOPES = {"GET": "read:runs", "POST": "write:runs"}
@@ -66,6 +67,7 @@ class RunSummarySerializer(serializers.Serializer[Any]):
     error = serializers.CharField(allow_blank=True)
     conversation_id = serializers.UUIDField(allow_null=True)
     message_id = serializers.UUIDField(allow_null=True)
+    replay_of = serializers.UUIDField(allow_null=True, help_text="The run whose input this one repeats.")
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     due_at = serializers.DateTimeField(allow_null=True, help_text="When it goes on at the latest.")
@@ -73,6 +75,7 @@ class RunSummarySerializer(serializers.Serializer[Any]):
     is_cancelling = serializers.BooleanField()
     parent_run_id = serializers.UUIDField(allow_null=True, help_text="The run that this is a step of.")
     parent_step = serializers.CharField(allow_blank=True)
+    is_pausing = serializers.BooleanField(help_text="It is paused as soon as what is under way is done.")
 
 
 class RunSerializer(RunSummarySerializer):
@@ -111,6 +114,7 @@ class RunFilter(serializers.Serializer[Any]):
     status = serializers.ChoiceField(STATUSES, required=False)
     workflow = serializers.CharField(required=False, max_length=63)
     conversation_id = serializers.UUIDField(required=False)
+    replay_of = serializers.UUIDField(required=False)
 
 
 class WaitSerializer(serializers.Serializer[Any]):
@@ -154,9 +158,8 @@ class RunsView(generics.ListAPIView[Any]):
         asked = RunFilter(data=request.query_params)
         asked.is_valid(raise_exception=True)
         page = self.paginate_queryset(selectors.filter_runs(**asked.validated_data)) or []
-        return self.get_paginated_response(
-            self.get_serializer([selectors.summarise(run) for run in page], many=True).data
-        )
+        runs = self.get_serializer([selectors.summarise(run) for run in page], many=True).data
+        return self.get_paginated_response(show_to(request.auth, runs))
 
     @extend_schema(
         operation_id="runs_start",
@@ -183,7 +186,7 @@ class RunsView(generics.ListAPIView[Any]):
         if wait_s > 0:
             services.execute_or_await(tenant=request.tenant, run_id=run.id, wait_s=wait_s)
             run = selectors.get_run(tenant=request.tenant, run_id=run.id)
-        return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
+        return show(request, run, status.HTTP_201_CREATED)
 
 
 class RunView(APIView):
@@ -194,7 +197,7 @@ class RunView(APIView):
     @extend_schema(operation_id="runs_retrieve", tags=["runs"], responses=RunSerializer)
     def get(self, request: TenantRequest, run_id: UUID) -> Response:
         """Show a run: what was done, undone, skipped, is stuck or unknown."""
-        return Response(RunSerializer(selectors.get_run(tenant=request.tenant, run_id=run_id)).data)
+        return show(request, selectors.get_run(tenant=request.tenant, run_id=run_id))
 
 
 class EventPages(api_settings.DEFAULT_PAGINATION_CLASS):  # type: ignore[name-defined]
@@ -218,7 +221,8 @@ class RunEventsView(generics.ListAPIView[Any]):
     def get(self, request: TenantRequest, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
         """List a run's events, oldest first."""
         selectors.list_run_events(tenant=request.tenant, run_id=kwargs["run_id"], limit=1)
-        return self.list(request, *args, **kwargs)
+        page = self.paginate_queryset(self.get_queryset()) or []
+        return self.get_paginated_response(show_to(request.auth, self.get_serializer(page, many=True).data))
 
 
 class CancelView(APIView):
@@ -229,36 +233,9 @@ class CancelView(APIView):
     @extend_schema(operation_id="runs_cancel", tags=["runs"], request=ReasonRequest, responses=RunSerializer)
     def post(self, request: TenantRequest, run_id: UUID) -> Response:
         """Stop a run and undo what it has done, where that is declared."""
-        given = _reason(request)
+        given = reason_of(request)
         run = services.cancel_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
-        return Response(RunSerializer(run).data)
-
-
-class CompensateView(APIView):
-    """Undoes a completed run."""
-
-    required_scopes = SCOPES
-
-    @extend_schema(
-        operation_id="runs_compensate", tags=["runs"], request=ReasonRequest, responses=RunSerializer
-    )
-    def post(self, request: TenantRequest, run_id: UUID) -> Response:
-        """Undo the steps of a completed run that declare how, the last one first."""
-        given = _reason(request)
-        run = services.compensate_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request), **given)
-        return Response(RunSerializer(run).data)
-
-
-class RetryView(APIView):
-    """Lets a failed run go on."""
-
-    required_scopes = SCOPES
-
-    @extend_schema(operation_id="runs_retry", tags=["runs"], request=None, responses=RunSerializer)
-    def post(self, request: TenantRequest, run_id: UUID) -> Response:
-        """Try the failed step, or the compensation that is stuck, again."""
-        run = services.retry_run(tenant=request.tenant, run_id=run_id, actor=actor_of(request))
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
 class ResolveView(APIView):
@@ -282,7 +259,7 @@ class ResolveView(APIView):
             run = services.resolve_step(
                 **which, is_done=outcome == "done", output=output, actor=actor_of(request)
             )
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
 class SignalRequest(serializers.Serializer[Any]):
@@ -311,7 +288,7 @@ class SignalView(APIView):
         run = mailbox.send_signal(
             tenant=request.tenant, run_id=run_id, actor=actor_of(request), **asked.validated_data
         )
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
 class ApprovalRequest(serializers.Serializer[Any]):
@@ -341,10 +318,16 @@ class ApprovalView(APIView):
             comment=given["comment"],
             actor=actor_of(request),
         )
-        return Response(RunSerializer(run).data)
+        return show(request, run)
 
 
-def _reason(request: TenantRequest) -> dict[str, str]:
+def show(request: TenantRequest, run: contracts.RunView, code: int = status.HTTP_200_OK) -> Response:
+    """Answer with a run as the caller may see it."""
+    return Response(show_to(request.auth, RunSerializer(run).data), status=code)
+
+
+def reason_of(request: TenantRequest) -> dict[str, str]:
+    """Return why somebody acts on a run, as the services take it."""
     asked = ReasonRequest(data=request.data)
     asked.is_valid(raise_exception=True)
     return dict(asked.validated_data)

@@ -55,7 +55,7 @@ from apps.orchestration.engine.flow import (
     list_moves,
     scope_of,
 )
-from apps.orchestration.engine.state import Fact, Kind, RunState, StepState
+from apps.orchestration.engine.state import REWIND, Fact, Kind, RunState, StepState
 from apps.orchestration.tools.specs import TOOLS
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -81,7 +81,7 @@ def list_commands(
     state: RunState, definition: WorkflowDefinition, settings: Settings, busy: frozenset[str] = NOTHING
 ) -> Iterator[Command]:
     """Yield whatever may be done now, in no order but the workflow's; nothing where there is to be waited."""
-    if state.status.is_end:
+    if state.status.is_end or state.status is RunStatus.PAUSED:
         yield Rest()
         return
     if state.status is RunStatus.COMPENSATING:
@@ -269,16 +269,18 @@ def _settle(path: str, state: RunState, definition: WorkflowDefinition, settings
 
 def list_undoable(state: RunState, definition: WorkflowDefinition) -> list[CompensationDefinition]:
     """Return what is left to undo, in the order in which it has to be: what was done last comes first."""
-    undo = definition.compensation
+    undo, concerned = definition.compensation, set(state.steps_since(state.rewind_from))
     declared = [
-        (path, undo[step_id]) for path in reversed(state.done) if (step_id := step_id_of(path)) in undo
+        (path, undo[step_id])
+        for path in reversed(state.done)
+        if path in concerned and (step_id := step_id_of(path)) in undo
     ]
     done = [
         found if path == found.step else replace(found, step=path)
         for path, found in declared
         if state.step(path).status is not StepStatus.UNDONE
     ]
-    return [*list_open(state, definition), *done]
+    return [*(c for c in list_open(state, definition) if c.step in concerned), *done]
 
 
 def _undo_next(state: RunState, definition: WorkflowDefinition, settings: Settings) -> Command:
@@ -288,6 +290,8 @@ def _undo_next(state: RunState, definition: WorkflowDefinition, settings: Settin
         if state.step(undoable[0].step).status is StepStatus.STUCK:
             return Finish(RunStatus.COMPENSATION_FAILED)
         return _undo(undoable[0], state, definition, settings)
+    if state.compensating_because == REWIND:
+        return Record(Fact(Kind.REWOUND, {"step": state.rewind_from}))
     if state.compensating_because == "cancelled":
         return Finish(RunStatus.CANCELLED)
     has_undone = any(step.status is StepStatus.UNDONE for step in state.steps.values())

@@ -14,7 +14,6 @@ import structlog
 
 from apps.conversations.contracts import MessageView
 from apps.orchestration import events, metrics
-from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.contracts import Effect, WorkflowDefinition
 from apps.orchestration.engine import decisions as d
 from apps.orchestration.engine.awaiting import end_wait
@@ -41,9 +40,12 @@ SETTLE_S = 15.0
 log = structlog.get_logger(__name__)
 
 
-def effect_key(tenant_id: object, run_id: object, path: str) -> str:
-    """Name an effect for ever: by tenant, run and place in the workflow, never by the attempt."""
-    return hashlib.sha256(f"{tenant_id}/{run_id}/{path}/0".encode()).hexdigest()[:40]
+def effect_key(tenant_id: object, run_id: object, path: str, generation: int = 0) -> str:
+    """Name an effect for ever: by tenant, run and place in the workflow, never by the attempt.
+
+    `generation` counts how often somebody has asked for what was done to be done again.
+    """
+    return hashlib.sha256(f"{tenant_id}/{run_id}/{path}/{generation}".encode()).hexdigest()[:40]
 
 
 def _condition(command: d.Execute) -> dict[str, Any]:
@@ -71,12 +73,12 @@ class Execution:
         is_fresh = True
         try:
             self.deadline = deadline_of(self.journal, self.definition)
-            while True:
+            while not self._pauses():
                 busy = self.flights.paths
                 command = d.decide(self.journal.state, self.definition, self.settings, busy)
                 if self._rests(command, is_fresh):
                     return
-                # A wish to cancel is noted at the next turn; what was to begin has not begun.
+                # A wish to cancel or pause is heeded at the next turn; what was to begin has not begun.
                 with contextlib.suppress(CancelArrived):
                     self._perform(command, is_fresh)
                 is_fresh = False
@@ -84,6 +86,14 @@ class Execution:
             log.info("run_left_to_another", run_id=str(self.journal.run.id))
         finally:
             self.flights.leave()
+
+    def _pauses(self) -> bool:
+        """Put the run to rest where somebody asked for that, once what is under way has ended."""
+        if not self.journal.is_pause_requested or self.is_asleep or self.journal.state.is_at_rest:
+            return False
+        while self.flights.paths:
+            self._land(NAP_S)
+        return self.journal.pause()
 
     def _rests(self, command: d.Command, is_fresh: bool) -> bool:
         """Stop before a command when the run has to sleep, or this process wants to hand it on."""
@@ -226,7 +236,9 @@ class Execution:
             tenant=journal.tenant,
             run_id=journal.run.id,
             step_id=step_id,
-            effect_key=effect_key(journal.tenant.id, journal.run.id, path),
+            effect_key=effect_key(
+                journal.tenant.id, journal.run.id, path, journal.state.generations.get(step_id, 0)
+            ),
             input=journal.state.input,
             arguments=arguments,
             outputs=self._outputs(path),
@@ -310,8 +322,7 @@ class Execution:
             completed(self._call_out(tool, effect, action, context))
 
         def transact() -> None:
-            begins = self.journal.state.status is RunStatus.RUNNING
-            with self.journal.commit(begins_something=begins):
+            with self.journal.commit(begins_something=True):
                 limit_statements(context.timeout_s)
                 work()
 
@@ -412,8 +423,8 @@ class Execution:
         compensation, run = command.compensation, self.journal.run
         base = {"step": compensation.step, "action": compensation.action, "attempt": command.attempt}
         if compensation.effect not in (Effect.NONE, Effect.TRANSACTIONAL) and not command.is_repeat:
-            self.journal.note(Kind.UNDO_INTENDED, {**base, "arguments": command.arguments})
-            self.journal.flush()
+            with self.journal.commit(begins_something=True):
+                self.journal.note(Kind.UNDO_INTENDED, {**base, "arguments": command.arguments})
         context = self._context(command.path, compensation.step, command.arguments, undone=command.undone)
 
         def completed(output: Output) -> None:

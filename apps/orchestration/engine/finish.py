@@ -54,7 +54,8 @@ def _reply(
     is_well = status is RunStatus.COMPLETED
     text = receipt.text if is_well else APOLOGY
     output: dict[str, Any] = {"text": text, "sources": receipt.sources, "receipt": receipt.data}
-    if run.conversation_id is None or status is RunStatus.CANCELLED or not text:
+    is_mute = status is RunStatus.CANCELLED or journal.state.is_silent
+    if run.conversation_id is None or is_mute or not text:
         return output, None
     retries = journal.state.retries
     message = post_reply(
@@ -94,7 +95,8 @@ def _event(
     carried: dict[str, Any] = {
         "tenant_id": journal.tenant.id,
         "run_id": run.id,
-        "conversation_id": run.conversation_id,
+        # What a conversation was not told counts for nothing in its figures.
+        "conversation_id": None if journal.state.is_silent else run.conversation_id,
         "workflow": run.workflow_name,
     }
     if status is RunStatus.COMPLETED:

@@ -135,6 +135,11 @@ def list_places(state: RunState, definition: WorkflowDefinition) -> Iterator[Beg
             yield from _places_at(place.path, step, state)
 
 
+def outer_of(path: str) -> str:
+    """Return the path of the outermost step around a path, which may be the path itself."""
+    return path.partition(".")[0].partition("[")[0].partition("/")[0]
+
+
 def parent_of(path: str) -> str:
     """Return the path of the container around a step; empty for an outer step."""
     above = path.rpartition(".")[0]

@@ -15,7 +15,8 @@ from django.db.models.functions import Now
 
 from apps.events.contracts import DomainEvent
 from apps.events.services import publish
-from apps.orchestration.contracts import HistoryRemoved, RunStatus
+from apps.orchestration.contracts import HistoryRemoved
+from apps.orchestration.engine.alerts import alert
 from apps.orchestration.engine.leases import LEASE_S, RENEW_S, Lease
 from apps.orchestration.engine.records import lock_run, store_facts
 from apps.orchestration.engine.snapshots import find_snapshot, store_snapshot
@@ -30,7 +31,7 @@ class LeaseLost(Exception):
 
 
 class CancelArrived(Exception):
-    """Somebody asked to cancel the run before the next thing was begun; nothing was written."""
+    """Somebody asked to cancel or pause the run before the next thing was begun; nothing was written."""
 
 
 def plain(value: Any) -> Any:
@@ -54,6 +55,7 @@ class Journal:
     events: list[DomainEvent] = field(default_factory=list)
     oldest_waiting: float = 0.0
     is_cancel_requested: bool = False
+    is_pause_requested: bool = False
 
     def note(self, kind: Kind, data: dict[str, Any], *events: DomainEvent) -> None:
         """Take a fact into the state; it is stored with the next commit."""
@@ -76,7 +78,7 @@ class Journal:
         try:
             with in_tenant(self.tenant):
                 self._lock()
-                if begins_something and self.is_cancel_requested and not self.state.is_cancelling:
+                if begins_something and self._is_to_stop:
                     raise CancelArrived
                 yield changes
                 self._store(changes)
@@ -95,10 +97,10 @@ class Journal:
 
     def _lock(self) -> None:
         """Refuse to write for a lost lease before anything else happens in the transaction."""
-        is_cancel_requested = lock_run(self.run, self.lease)
-        if is_cancel_requested is None:
+        held = lock_run(self.run, self.lease)
+        if held is None:
             raise LeaseLost
-        self.is_cancel_requested = is_cancel_requested
+        self.is_cancel_requested, self.is_pause_requested = held
 
     def _store(self, changes: dict[str, Any]) -> None:
         renewed_s = time.monotonic() - self.lease.renewed_at
@@ -106,11 +108,24 @@ class Journal:
         fields = {"error": self.state.error, "due_in_s": due_in_s, "rests": self._rests, **changes}
         store_facts(self.run, self.lease, self.waiting, status=self.state.status.value, **fields)
         store_snapshot(self.run, self.state, added=len(self.waiting))
+        alert(self.tenant, self.run, self.waiting)
         publish(*self.events)
+
+    def pause(self) -> bool:
+        """Put the run to rest; False when somebody has thought better of it meanwhile."""
+        with self.commit() as fields:
+            if self.is_pause_requested:
+                self.note(Kind.PAUSED, {})
+                fields["lease_owner"] = ""
+        return self.is_pause_requested
+
+    @property
+    def _is_to_stop(self) -> bool:
+        return self.is_pause_requested or (self.is_cancel_requested and not self.state.is_cancelling)
 
     @property
     def _rests(self) -> bool:
-        return self.state.status.is_end or self.state.status is RunStatus.WAITING
+        return self.state.is_at_rest
 
 
 def read_facts(run: AgentRun, *, after_seq: int = 0) -> list[Fact]:

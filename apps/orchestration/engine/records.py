@@ -30,7 +30,7 @@ WITH run AS (
 INSERT INTO {_FACT} (tenant_id, run_id, seq, kind, data) SELECT tenant_id, id, 1, %(kind)s, %(data)s FROM run
 """  # noqa: S608 - the tables' names are our own
 _LOCK = f"""
-SELECT (cancel_requested_at IS NOT NULL)::text FROM {_RUN}
+SELECT (cancel_requested_at IS NOT NULL)::text, (pause_requested_at IS NOT NULL)::text FROM {_RUN}
 WHERE id = %s AND lease_epoch = %s AND version = %s FOR UPDATE
 """  # noqa: S608 - as above
 _STORE = f"""
@@ -70,10 +70,10 @@ def insert_run(run: AgentRun, fact: Fact, *, due_in_s: float) -> None:
     write_later(_INSERT, {**values, **said, "due_in_s": due_in_s})
 
 
-def lock_run(run: AgentRun, lease: Lease) -> bool | None:
-    """Lock a run's row if the lease holds, and tell whether somebody asked to cancel it; else None."""
+def lock_run(run: AgentRun, lease: Lease) -> tuple[bool, bool] | None:
+    """Lock a run's row if the lease holds, and tell whether it is to be cancelled, and paused; else None."""
     rows = ask_first(_LOCK, [run.id, lease.epoch, run.version])
-    return rows[0][0] == "true" if rows else None
+    return (rows[0][0] == "true", rows[0][1] == "true") if rows else None
 
 
 def store_facts(

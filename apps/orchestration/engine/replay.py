@@ -12,6 +12,8 @@ from apps.orchestration.engine.state import REQUESTED, Fact, Kind, RunState, fol
 FROM_OUTSIDE = frozenset(
     {
         Kind.CANCEL_REQUESTED,
+        Kind.PAUSED,
+        Kind.RESUMED,
         Kind.RETRY_REQUESTED,
         Kind.RUN_TIMED_OUT,
         Kind.STEP_RESOLVED,

@@ -9,7 +9,8 @@ from typing import Any
 
 from apps.orchestration.contracts import RunStatus, StepStatus
 
-REQUESTED = "requested"  # why a completed run is undone: a person asked for it
+# Why an ended run is undone: a person asked for it, or for doing it again from a step on.
+REQUESTED, REWIND = "requested", "rewind"
 
 
 class Kind(enum.StrEnum):
@@ -30,11 +31,14 @@ class Kind(enum.StrEnum):
     FALLBACK_COMPLETED = "fallback_completed"
     FALLBACK_FAILED = "fallback_failed"
     CANCEL_REQUESTED = "cancel_requested"
+    PAUSED = "paused"
+    RESUMED = "resumed"
     COMPENSATION_STARTED = "compensation_started"
     UNDO_INTENDED = "undo_intended"
     STEP_UNDONE = "step_undone"
     UNDO_FAILED = "undo_failed"
     RETRY_REQUESTED = "retry_requested"
+    REWOUND = "rewound"
     RUN_ENDED = "run_ended"
 
 
@@ -87,7 +91,9 @@ class RunState:
 
     Steps are known by their paths: the id of one that is executed once, `ask#2` at the second visit,
     `each[3].refund` in a loop. `done` lists completed steps in the order of their completion, `failed` those
-    that failed for good, `transitions` where the run went after a step.
+    that failed for good, `transitions` where the run went after a step. `rewind_from` is the step from which
+    on is undone, where that is not all. `generations` counts by step how often it was done before its present
+    turn; its effect has another key each time. `is_silent`: a run that had answered does not answer again.
     """
 
     status: RunStatus = RunStatus.RUNNING
@@ -104,6 +110,11 @@ class RunState:
     failed: tuple[str, ...] = ()
     transitions: Mapping[str, str] = field(default_factory=dict)
     is_timed_out: bool = False
+    paused_from: RunStatus | None = None
+    rewind_from: str = ""
+    generations: Mapping[str, int] = field(default_factory=dict)
+    has_answered: bool = False
+    is_silent: bool = False
 
     def step(self, path: str) -> StepState:
         """Return how a step stands; one that nothing happened to is pending."""
@@ -115,10 +126,20 @@ class RunState:
         running = StepStatus.RUNNING
         return tuple(path for path, step in self.steps.items() if step.status is running and not step.is_open)
 
+    def steps_since(self, step_id: str) -> list[str]:
+        """Name this step and all that began after it, in that order; all steps for an empty name."""
+        names = list(self.steps)
+        return names[names.index(step_id) :] if step_id else names
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Tell whether nothing happens until somebody asks for it."""
+        return self.status.is_end or self.status in (RunStatus.WAITING, RunStatus.PAUSED)
+
     @property
     def is_undone_on_request(self) -> bool:
-        """Tell whether the run had completed before somebody asked to undo it."""
-        return self.compensating_because == REQUESTED
+        """Tell whether the run had ended before somebody asked to undo it."""
+        return self.compensating_because in (REQUESTED, REWIND)
 
 
 def fold(facts: Iterable[Fact], state: RunState | None = None) -> RunState:
@@ -259,8 +280,21 @@ def _cancel_requested(state: RunState, data: Mapping[str, Any]) -> RunState:
     return replace(state, is_cancelling=True)
 
 
+def _paused(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, status=RunStatus.PAUSED, paused_from=state.status)
+
+
+def _resumed(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(state, status=state.paused_from or state.status, paused_from=None)
+
+
 def _compensation_started(state: RunState, data: Mapping[str, Any]) -> RunState:
-    return replace(state, status=RunStatus.COMPENSATING, compensating_because=data["reason"])
+    return replace(
+        state,
+        status=RunStatus.COMPENSATING,
+        compensating_because=data["reason"],
+        rewind_from=data.get("from", ""),
+    )
 
 
 def _undo_intended(state: RunState, data: Mapping[str, Any]) -> RunState:
@@ -305,6 +339,8 @@ def _undo_failed(state: RunState, data: Mapping[str, Any]) -> RunState:
 
 def _retry_requested(state: RunState, data: Mapping[str, Any]) -> RunState:
     """Give what failed its attempts back: a stuck compensation goes on, else the failed step does."""
+    if "from" in data:
+        return _rewinding(state, data)
     stuck = [name for name, step in state.steps.items() if step.status is StepStatus.STUCK]
     again = replace(state, retries=state.retries + 1)
     if stuck:
@@ -326,8 +362,47 @@ def _retry_requested(state: RunState, data: Mapping[str, Any]) -> RunState:
     )
 
 
+def _rewinding(state: RunState, data: Mapping[str, Any]) -> RunState:
+    return replace(
+        state,
+        status=RunStatus.COMPENSATING,
+        compensating_because=REWIND,
+        rewind_from=data["from"],
+        retries=state.retries + 1,
+        is_cancelling=False,
+        is_silent=not data["reply"],
+    )
+
+
+def _rewound(state: RunState, data: Mapping[str, Any]) -> RunState:
+    """Forget the steps from one on; when those that were done are done again, their effects have new keys."""
+    again = set(state.steps_since(data["step"]))
+    counted = {name: state.generations.get(name, 0) + 1 for name in again.intersection(state.done)}
+    return replace(
+        state,
+        status=RunStatus.RUNNING,
+        steps={name: step for name, step in state.steps.items() if name not in again},
+        done=tuple(name for name in state.done if name not in again),
+        failed=tuple(name for name in state.failed if name.removesuffix("/next") not in again),
+        transitions={name: to for name, to in state.transitions.items() if name not in again},
+        generations={**state.generations, **counted},
+        failed_step="",
+        error="",
+        fallback=None,
+        has_fallback_failed=False,
+        compensating_because="",
+        rewind_from="",
+    )
+
+
 def _ended(state: RunState, data: Mapping[str, Any]) -> RunState:
-    return replace(state, status=RunStatus(data["status"]))
+    status = RunStatus(data["status"])
+    return replace(
+        state,
+        status=status,
+        has_answered=state.has_answered or status is RunStatus.COMPLETED,
+        rewind_from=state.rewind_from if status is RunStatus.COMPENSATION_FAILED else "",
+    )
 
 
 _APPLY: dict[Kind, Callable[[RunState, Mapping[str, Any]], RunState]] = {
@@ -346,10 +421,13 @@ _APPLY: dict[Kind, Callable[[RunState, Mapping[str, Any]], RunState]] = {
     Kind.FALLBACK_COMPLETED: _fallback_completed,
     Kind.FALLBACK_FAILED: _fallback_failed,
     Kind.CANCEL_REQUESTED: _cancel_requested,
+    Kind.PAUSED: _paused,
+    Kind.RESUMED: _resumed,
     Kind.COMPENSATION_STARTED: _compensation_started,
     Kind.UNDO_INTENDED: _undo_intended,
     Kind.STEP_UNDONE: _undone,
     Kind.UNDO_FAILED: _undo_failed,
     Kind.RETRY_REQUESTED: _retry_requested,
+    Kind.REWOUND: _rewound,
     Kind.RUN_ENDED: _ended,
 }

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orchestration.pages import runs, tools, workflows
+from apps.orchestration.pages import bulk, runs, steering, tools, workflows
 
 urlpatterns = [
     path("workflows/", workflows.show_workflows, name="workflows"),
@@ -11,6 +11,9 @@ urlpatterns = [
     path("workflows/w/<str:name>/", workflows.edit_workflow, name="workflow"),
     path("workflows/w/<str:name>/versions/", workflows.show_versions, name="workflow_versions"),
     path("workflows/w/<str:name>/publish/", workflows.publish, name="workflow_publish"),
+    path("runs/bulk/new/", bulk.choose, name="run_bulk_new"),
+    path("runs/bulk/<uuid:operation_id>/", bulk.show, name="run_bulk"),
+    path("runs/bulk/<uuid:operation_id>/cancel/", bulk.cancel, name="run_bulk_cancel"),
     path("tools/", tools.show_tools, name="tools"),
     path("tools/try-now/", tools.try_now, name="callee_try_now"),
     path("tools/t/<str:name>/", tools.show_tool, name="tool"),
@@ -24,6 +27,11 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel/", runs.undo_run, {"action": "cancel"}, name="run_cancel"),
     path("runs/<uuid:run_id>/compensate/", runs.undo_run, {"action": "compensate"}, name="run_compensate"),
     path("runs/<uuid:run_id>/retry/", runs.retry, name="run_retry"),
+    path("runs/<uuid:run_id>/retry-from/", steering.retry_from, name="run_retry_from"),
+    path("runs/<uuid:run_id>/undo-from/", steering.undo_from, name="run_undo_from"),
+    path("runs/<uuid:run_id>/replay/", steering.replay, name="run_replay"),
+    path("runs/<uuid:run_id>/pause/", steering.pause, name="run_pause"),
+    path("runs/<uuid:run_id>/resume/", steering.resume, name="run_resume"),
     path("runs/<uuid:run_id>/approve/", runs.approve, name="run_approve"),
     path("runs/<uuid:run_id>/resolve/", runs.resolve, name="run_resolve"),
 ]

@@ -1,5 +1,6 @@
 """Runs: the list, and the timeline of one: what was done, undone, is stuck or unknown."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -7,12 +8,15 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from apps.orchestration import mailbox, selectors, services
+from apps.orchestration.bulk.selectors import list_running_bulks
 from apps.orchestration.contracts import RunStatus, RunView, StepStatus
 from apps.orchestration.definitions.contracts import step_id_of
 from apps.orchestration.definitions.selectors import get_definition
-from apps.orchestration.forms import ApprovalForm, OutcomeForm, ReasonForm, RunFilter
+from apps.orchestration.forms import ACTIONS, ApprovalForm, OutcomeForm, ReasonForm, RunFilter
+from apps.orchestration.masking import SEES_ALL, show_to
 from apps.orchestration.models import AgentRun
 from apps.orchestration.pages.graph import draw, light
+from apps.orchestration.timeline import read_timeline
 from apps.resilience.errors import InvalidInput
 from apps.tenants.context import in_tenant
 from apps.tenants.dashboard import MemberRequest, member_page, notify
@@ -27,16 +31,24 @@ def show_runs(request: MemberRequest) -> HttpResponse:
     page = paginate(
         rows.defer("input", "output"), request.GET.get("cursor", ""), by="-created_at", then="-id"
     )
-    context = {"form": form, "page": page, "is_filtered": any(request.GET.get(n) for n in form.fields)}
+    context = {
+        "form": form,
+        "page": page,
+        "is_filtered": any(request.GET.get(name) for name in form.fields),
+        "may_steer": request.principal.may("write:runs"),
+        "actions": ACTIONS,
+        "operations": list_running_bulks(tenant=request.tenant),
+    }
     return render(request, "orchestration/runs.html", context, status=422 if form.errors else 200)
 
 
 @member_page(read="read:runs")
 def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
-    """Show a run's steps and events; contents only to those who may act on runs."""
-    run = selectors.get_run(tenant=request.tenant, run_id=run_id)
+    """Show a run's steps and events, with personal data masked where it is not for the member's eyes."""
+    run = _shown(request, selectors.get_run(tenant=request.tenant, run_id=run_id))
     definition = get_definition(tenant=request.tenant, digest=run.hash)
     may_write = request.principal.may("write:runs")
+    is_masked = not request.principal.may(SEES_ALL)
     context = {
         "run": run,
         "graph": draw(definition, light(run.steps)),
@@ -44,10 +56,11 @@ def show_run(request: MemberRequest, run_id: UUID) -> HttpResponse:
         "unknown": [step for step in run.steps if step.state is StepStatus.UNKNOWN],
         "stuck": [step for step in run.steps if step.state is StepStatus.STUCK],
         "waiting": [step for step in run.steps if step.awaited],
-        "is_moving": not run.status.is_end and not _is_asked(run),
+        "is_moving": not (run.status.is_end or run.status is RunStatus.PAUSED or _is_asked(run)),
         "may_write": may_write,
-        "may_see_contents": may_write,
+        "timeline": read_timeline(tenant=request.tenant, run_id=run_id, is_masked=is_masked),
         "offered": _offered(run) if may_write else [],
+        "replays": selectors.list_runs(tenant=request.tenant, replay_of=run_id, limit=20),
     }
     template = "orchestration/_run.html" if request.htmx else "orchestration/run.html"
     return render(request, template, context)
@@ -135,6 +148,12 @@ SAID = {
 }
 
 
+def _shown(request: MemberRequest, run: RunView) -> RunView:
+    """Return a run as the member may see it."""
+    steps = [replace(step, awaited=show_to(request.principal, step.awaited)) for step in run.steps]
+    return replace(run, input=show_to(request.principal, run.input), steps=steps)
+
+
 def _is_asked(run: RunView) -> bool:
     """Tell whether a person is to answer: the page must not be drawn anew while they write."""
     return any(step.awaited and step.awaited["kind"] == "approval" for step in run.steps)
@@ -146,7 +165,11 @@ def _offered(run: RunView) -> list[str]:
         case RunStatus.FAILED | RunStatus.COMPENSATION_FAILED:
             return ["retry"]
         case RunStatus.RUNNING | RunStatus.SLEEPING if not run.is_cancelling:
-            return ["cancel"]
+            return ["cancel"] if run.is_pausing else ["pause", "cancel"]
+        case RunStatus.COMPENSATING:
+            return [] if run.is_pausing else ["pause"]
+        case RunStatus.PAUSED:
+            return ["resume"] if run.is_cancelling else ["resume", "cancel"]
         case RunStatus.COMPLETED if run.undoable:
             return ["compensate"]
     return []

@@ -1,0 +1,1 @@
+"""Steering many runs at once, in the background, behind a cursor."""
