@@ -4,7 +4,8 @@ import pytest
 
 from apps.orchestration import services
 from apps.orchestration.contracts import RunStatus
-from apps.orchestration.definitions.language.compiler import compile_workflow, find_problems
+from apps.orchestration.definitions.language import compiler
+from apps.orchestration.definitions.language.compiler import find_problems
 from apps.orchestration.engine.execution import effect_key
 from apps.orchestration.tools import graphs as registry
 from tests.orchestration.engine import Crash, dying_at, expire, kinds, show, start
@@ -33,7 +34,7 @@ def allowed(settings):
     paths = {name: f"tests.orchestration.graphs.{name}" for name in names}
     sure = {f"sure_{name}": {"path": path, "idempotent": True} for name, path in paths.items()}
     settings.LANGGRAPH_GRAPHS = paths | sure
-    compile_workflow.cache_clear()
+    compiler._compile_built_in.cache_clear()
     graphs.done.clear()
 
 
