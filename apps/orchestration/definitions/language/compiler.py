@@ -84,7 +84,9 @@ def _compile(source: str) -> WorkflowDefinition:
 def _promises(data: Mapping[str, Any]) -> str:
     """Name the contracts that a source relies on and that may change under it; a run keeps those it knew."""
     used = {step["tool"] for step in each_step(data["steps"]) if "tool" in step} & set(brought_tools())
-    return "".join(f"\n# {name} {TOOLS[name].digest}" for name in sorted(used))
+    graphs = sorted({step["graph"] for step in each_step(data["steps"]) if "graph" in step})
+    told = [f"\n# {name} {TOOLS[name].digest}" for name in sorted(used)]
+    return "".join([*told, *(f"\n# graph {name} {list_graphs()[name].effect}" for name in graphs)])
 
 
 def _build(source: Source, digest: str) -> WorkflowDefinition:
