@@ -24,9 +24,8 @@ from apps.gateway.signing import ROTATED_AFTER, purge_signing_keys
 from apps.gateway.signing import rotate_signing_key as rotate_key
 from apps.ingestion import services as ingestion
 from apps.ingestion.questions import group_questions
-from apps.orchestration import retention
+from apps.orchestration import retention, triggers
 from apps.orchestration import services as orchestration
-from apps.orchestration import triggers
 from apps.orchestration.adapters.celery_hint import take_hint
 from apps.orchestration.hooks import services as hooks
 from apps.orchestration.notices.services import send_slack_notices
