@@ -36,6 +36,7 @@ NO_PRIVILEGED_ACTS = {
     "a run has a journal of its own, and so has an order": """
         crm.services.order_actions: cancel_order deliver_order hold_order refund_order reinstate_order
             release_order ship_order
+        orchestration.dispatching: execute_claimed
         orchestration.services: create_run execute_or_await execute_run start_run
         orchestration.triggers: start_scheduled_run start_triggered_runs
         orchestration.rehearsals.services: dry_run

@@ -6,7 +6,7 @@ from apps.orchestration import services
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions.language import compiler
 from apps.orchestration.definitions.language.compiler import find_problems
-from apps.orchestration.engine.execution import effect_key
+from apps.orchestration.engine.attempts import effect_key
 from apps.orchestration.tools import graphs as registry
 from tests.orchestration.engine import Crash, dying_at, expire, kinds, show, start
 

@@ -155,6 +155,6 @@ def _closure(begin: set[str], ways: Mapping[str, Sequence[str]]) -> set[str]:
     found, left = set(begin), list(begin)
     while left:
         new = [name for name in ways.get(left.pop(), ()) if name not in found]
-        found.update(new)
+        found |= set(new)
         left += new
     return found
