@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -39,8 +39,7 @@ def effect_key(tenant_id: object, run_id: object, path: str, generation: int = 0
     return hashlib.sha256(f"{tenant_id}/{run_id}/{path}/{generation}".encode()).hexdigest()[:40]
 
 
-def condition_of(command: d.Execute) -> dict[str, Any]:
-    """Return what a fact about a step says of the condition under which it is done."""
+def _condition(command: d.Execute) -> dict[str, Any]:
     return {"condition": command.condition} if command.condition else {}
 
 
@@ -106,6 +105,23 @@ class Attempts:
         )
         metrics.observe_step(step.type, step.tool.partition(".")[0], time.perf_counter() - started)
 
+    def _intend(self, commands: Sequence[d.Execute]) -> None:
+        """Note what begins; before anything outside can happen that is stored."""
+        intents = [
+            {"step": c.path, "attempt": c.attempt, "arguments": c.arguments, **_condition(c)}
+            for c in commands
+            if not c.is_repeat
+        ]
+        if all(c.step.effect is Effect.NONE for c in commands):
+            self._note_intents(intents)
+        elif intents:
+            with self.journal.commit(begins_something=True):
+                self._note_intents(intents)
+
+    def _note_intents(self, intents: list[dict[str, Any]]) -> None:
+        for intent in intents:
+            self.journal.note(Kind.STEP_INTENDED, intent)
+
     def _lose(self, command: d.Execute) -> None:
         """Deal with an effect whose outcome nobody told: look for it after a while, or have a person look."""
         if command.step.effect is Effect.LOOKUP:
@@ -117,7 +133,7 @@ class Attempts:
             self.journal.note(Kind.STEP_UNKNOWN, {"step": command.path})
 
     def _completed(self, command: d.Execute, output: Output, duration_ms: int) -> None:
-        base = {"step": command.path, "attempt": command.attempt, **condition_of(command)}
+        base = {"step": command.path, "attempt": command.attempt, **_condition(command)}
         told = step_events(self.journal, command, output, duration_ms)
         self.journal.note(Kind.STEP_COMPLETED, {**base, "output": output, "duration_ms": duration_ms}, *told)
 
@@ -126,7 +142,7 @@ class Attempts:
         is_final = not is_retryable or command.attempt >= retry.max_attempts
         data = {"step": command.path, "attempt": command.attempt, "error": error, "is_final": is_final}
         retry_in_s = 0.0 if is_final else retry.delay_s(command.attempt)
-        self.journal.note(Kind.STEP_FAILED, {**data, "retry_in_s": retry_in_s, **condition_of(command)})
+        self.journal.note(Kind.STEP_FAILED, {**data, "retry_in_s": retry_in_s, **_condition(command)})
 
     def _attempt(
         self,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import structlog
 
 from apps.conversations.contracts import MessageView
-from apps.orchestration.definitions.contracts import Effect
 from apps.orchestration.engine import decisions as d
-from apps.orchestration.engine.attempts import Attempts, condition_of
+from apps.orchestration.engine.attempts import Attempts
 from apps.orchestration.engine.awaiting import end_wait
 from apps.orchestration.engine.children import begin_child, undo_child
 from apps.orchestration.engine.choosing import NAP_S
@@ -155,23 +153,6 @@ class Execution(Attempts):
             step, after_s = command.step, 0.0 if is_fresh else command.delay_s
             act = partial(self._call_out, step.tool, step.effect, action_of(step), context)
             self.flights.begin(command, act, after_s=after_s)
-
-    def _intend(self, commands: Sequence[d.Execute]) -> None:
-        """Note what begins; before anything outside can happen that is stored."""
-        intents = [
-            {"step": c.path, "attempt": c.attempt, "arguments": c.arguments, **condition_of(c)}
-            for c in commands
-            if not c.is_repeat
-        ]
-        if all(c.step.effect is Effect.NONE for c in commands):
-            self._note_intents(intents)
-        elif intents:
-            with self.journal.commit(begins_something=True):
-                self._note_intents(intents)
-
-    def _note_intents(self, intents: list[dict[str, Any]]) -> None:
-        for intent in intents:
-            self.journal.note(Kind.STEP_INTENDED, intent)
 
     def _linger(self, waits: tuple[d.Await, ...]) -> None:
         """Note what has ended; meanwhile a wait of another branch may be over."""
