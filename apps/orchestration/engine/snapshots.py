@@ -14,6 +14,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from apps.orchestration.engine import facts
 from apps.orchestration.engine import state as states
 from apps.orchestration.engine.state import RunState
 from apps.orchestration.models import AgentRun, RunSnapshot
@@ -30,7 +31,7 @@ ON CONFLICT (run_id) DO UPDATE SET seq = excluded.seq, layout = excluded.layout,
 @cache
 def layout() -> str:
     """Name how states are made and look today: whatever changes there, older snapshots are of no use."""
-    return hashlib.sha256(inspect.getsource(states).encode()).hexdigest()
+    return hashlib.sha256("".join(map(inspect.getsource, (facts, states))).encode()).hexdigest()
 
 
 def store_snapshot(run: AgentRun, state: RunState, *, added: int) -> None:
