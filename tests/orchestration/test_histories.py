@@ -1,6 +1,5 @@
 """Histories by months, their end, and the snapshots of long ones."""
 
-import dataclasses
 import datetime as dt
 import json
 import re
@@ -147,7 +146,7 @@ def test_a_long_run_is_rebuilt_from_its_snapshot_and_what_came_since(
     acme, publish, sink, monkeypatch, django_assert_num_queries
 ) -> None:
     monkeypatch.setattr(snapshots, "EVERY", 4)
-    publish(acme, calls(sink, "a", "b", "c"), undo(sink, "a", "b", "c"))
+    publish(acme, calls(sink, "long_one", "b", "ac"), undo(sink, "long_one", "b", "ac"))
     run_id = start(acme, text="x")
     services.execute_run(tenant=acme, run_id=run_id)
     services.compensate_run(tenant=acme, run_id=run_id)
@@ -157,6 +156,7 @@ def test_a_long_run_is_rebuilt_from_its_snapshot_and_what_came_since(
         assert run.version - 4 < kept.seq <= run.version
         assert len(read_facts(run, after_seq=kept.seq)) == run.version - kept.seq
         assert read_state(run) == fold(read_facts(run))
+        assert list(read_state(run).steps) == ["long_one", "b", "ac"], "in the order in which they began"
         with django_assert_num_queries(2):
             read_state(run)
     assert verify_runs(tenant=acme).differences == []
@@ -182,7 +182,7 @@ def test_states_survive_json(acme, publish, sink) -> None:
     assert len(facts) > 4
     for count in range(len(facts) + 1):
         state = fold(facts[:count])
-        again = json.loads(json.dumps(dataclasses.asdict(state)))
+        again = json.loads(json.dumps(snapshots.write_state(state)))
         assert snapshots.read_state_from(again) == state
 
 

@@ -38,7 +38,7 @@ def store_snapshot(run: AgentRun, state: RunState, *, added: int) -> None:
     """Store the state where the facts that are added pass the next hundred, in their own transaction."""
     seq = run.version + added
     if seq // EVERY > run.version // EVERY:
-        write_later(_STORE, [run.id, seq, layout(), Jsonb(dataclasses.asdict(state))])
+        write_later(_STORE, [run.id, seq, layout(), Jsonb(write_state(state))])
 
 
 def find_snapshot(run: AgentRun) -> tuple[int, RunState] | None:
@@ -49,8 +49,14 @@ def find_snapshot(run: AgentRun) -> tuple[int, RunState] | None:
     return None if kept is None else (kept.seq, read_state_from(kept.state))
 
 
+def write_state(state: RunState) -> dict[str, Any]:
+    """Make JSON of a state; its steps as pairs, as the database keeps no order of keys and theirs counts."""
+    written = dataclasses.asdict(state)
+    return {**written, "steps": list(written["steps"].items())}
+
+
 def read_state_from(data: Mapping[str, Any]) -> RunState:
-    """Read a state from what `dataclasses.asdict` made of it, as it comes back from JSON."""
+    """Read a state from what was written of it, as it comes back from JSON."""
     state: RunState = _read(RunState, data)
     return state
 
@@ -66,7 +72,8 @@ def _read(kind: Any, value: Any) -> Any:
     if origin in (tuple, list, set, frozenset):
         return origin(_read(inner[0], item) for item in value)
     if origin is not None and issubclass(origin, Mapping):
-        return {name: _read(inner[1], item) for name, item in value.items()}
+        items = value if isinstance(value, list) else value.items()
+        return {name: _read(inner[1], item) for name, item in items}
     return kind(value) if isinstance(kind, type) and issubclass(kind, enum.Enum) else value
 
 
