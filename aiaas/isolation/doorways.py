@@ -16,7 +16,17 @@ from aiaas.isolation.urls import Caller
 from apps.orchestration.hooks.signing import sign
 
 HOOK = "hooks/<str:tenant>/<str:endpoint>"
-SERVERS = {"postgres", "valkey", "nats", "logs", "secrets.json", "run.json", "processes.json", "up.lock"}
+SERVERS = {
+    "postgres",
+    "valkey",
+    "nats",
+    "logs",
+    "secrets.json",
+    "run.json",
+    "processes.json",
+    "up.lock",
+    "peers",
+}
 NOTED = "hooks_delivery"  # an endpoint's log counts refused attempts, of strangers too
 MAX_READ_BYTES = 5_000_000
 

@@ -115,9 +115,9 @@ QUERIES: dict[str, int] = {
     "app/tools/t/<str:name>/": 6,
     "app/workflows/gate/": 6,
     "app/workflows/new/": 6,
-    "app/workflows/w/<str:name>/": 10,
+    "app/workflows/w/<str:name>/": 11,
     "app/workflows/w/<str:name>/gate/": 8,
-    "app/workflows/w/<str:name>/publishing/": 12,
+    "app/workflows/w/<str:name>/publishing/": 13,
     "app/workflows/w/<str:name>/simulate/": 7,
     "app/workflows/w/<str:name>/versions/": 8,
 }

@@ -37,7 +37,7 @@ SHOWN = {"secret", "token", "access_token", "refresh_token", "refresh", "access"
 INSIDE = re.compile(
     r"tenant_id|schema|hash$|password|sealed|lease|payload|private|secret|token$|visitor_secret"
 )
-# Names that only sound like it: of a workflow's source; what a caller sends and is never shown.
+# Names that only sound like it: of a workflow's source, of an event, what a caller sends and is never shown.
 HARMLESS = {
     "password",
     "hash",
@@ -46,6 +46,7 @@ HARMLESS = {
     "max_tokens",
     "secret_created_at",
     "secret_hint",
+    "schema",
 }
 API, UNDOCUMENTED = ("/api/", "/v1/"), {"/api/schema/", "/api/docs/"}
 

@@ -59,7 +59,7 @@ def test_a_stale_executor_writes_nothing_and_stops_silently(acme, sink, publish)
     expire(acme, run_id)
     services.execute_run(tenant=acme, run_id=run_id)
     before = kinds(acme, run_id)
-    services._execute(acme, claim, None)
+    services.execute_claim(acme, claim, None)
     assert kinds(acme, run_id) == before
     assert len(sink.requests) == 2
 
@@ -70,7 +70,7 @@ def test_an_effect_of_our_own_is_undone_with_the_lost_lease(acme) -> None:
     claim = services._claim(acme, run_id)
     with in_tenant(acme):
         AgentRun.objects.filter(id=run_id).update(lease_epoch=F("lease_epoch") + 1)
-    services._execute(acme, claim, None)
+    services.execute_claim(acme, claim, None)
     assert crm_selectors.find_order(tenant=acme, number="1042").status == "placed"
     assert kinds(acme, run_id) == ["run_started"]
 
@@ -80,7 +80,7 @@ def test_a_suspended_executor_begins_no_effect_after_its_lease(acme, sink, publi
     run_id = start(acme)
     claim = services._claim(acme, run_id)
     claim.lease.renewed_at -= 16
-    services._execute(acme, claim, None)
+    services.execute_claim(acme, claim, None)
     assert sink.requests == []
 
 

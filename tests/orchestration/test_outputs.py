@@ -43,7 +43,13 @@ def test_outputs_are_computed_at_the_end_and_shown(acme, globex, publish) -> Non
     assert client_of(acme).get(f"/api/v1/{url}").json()["output"]["outputs"]["letters"] == 6
     assert client_of(globex).get(f"/api/v1/{url}").status_code == 404
     assert "Hi Ann!" in log_in(acme, Role.ADMIN).get(f"/app/{url}/").content.decode()
-    assert "Hi Ann!" not in log_in(acme, Role.VIEWER).get(f"/app/{url}/").content.decode()
+
+
+def test_personal_data_in_outputs_is_masked_for_those_who_may_not_see_it(acme, publish) -> None:
+    outputs = 'outputs:\n  greeting: {type: "string", value: "${steps.say.text}!"}'
+    page = f"/app/runs/{run(acme, publish, outputs, who='ann@example.com').id}/"
+    assert "Hi ann@example.com!" in log_in(acme, Role.ADMIN).get(page).content.decode()
+    assert "ann@example.com" not in log_in(acme, Role.VIEWER).get(page).content.decode()
 
 
 def test_what_cannot_be_computed_is_null_and_says_why(acme, publish) -> None:

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from django.db import connections
 
-from apps.orchestration import mailbox, services
+from apps.orchestration import dispatching, mailbox, services
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.models import AgentRun
 from apps.orchestration.pausing import pause_run, resume_run
@@ -66,7 +66,7 @@ def assert_rests(tenant, run_id):
         run = AgentRun.objects.get(id=run_id)
     assert (run.due_at, run.lease_owner) == (None, "")
     assert not services.execute_run(tenant=tenant, run_id=run_id)
-    assert services.sweep_due_runs(limit=10) == 0
+    assert dispatching.sweep_due_runs(limit=10) == 0
 
 
 def test_a_run_pauses_before_its_next_step_and_goes_on_once(acme, globex, sink, publish) -> None:

@@ -1,6 +1,7 @@
 """Runs: the list, and the timeline of one: what was done, undone, is stuck or unknown."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -150,8 +151,13 @@ SAID = {
 
 def _shown(request: MemberRequest, run: RunView) -> RunView:
     """Return a run as the member may see it."""
-    steps = [replace(step, awaited=show_to(request.principal, step.awaited)) for step in run.steps]
-    return replace(run, input=show_to(request.principal, run.input), steps=steps)
+
+    def shown(value: Any) -> Any:
+        return show_to(request.principal, value)
+
+    steps = [replace(step, awaited=shown(step.awaited), error=shown(step.error)) for step in run.steps]
+    told = {name: shown(getattr(run, name)) for name in ("input", "output", "error")}
+    return replace(run, steps=steps, **told)
 
 
 def _is_asked(run: RunView) -> bool:
