@@ -65,7 +65,7 @@ def replay_run(
 
 def list_effects(*, tenant: TenantRef, digest: str) -> list[StepDefinition]:
     """Return the steps of a workflow's version that do something to the world."""
-    steps = get_definition(tenant=tenant, digest=digest).steps
+    steps = get_definition(tenant=tenant, digest=digest).all_steps
     return [step for step in steps if step.effect is not Effect.NONE]
 
 
