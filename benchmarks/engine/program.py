@@ -106,7 +106,8 @@ def _run_once(tenant: TenantRef, kind: str) -> None:
 
 def _publish(tenant: TenantRef, kind: str) -> None:
     name = f"add_{kind}"
-    TOOLS[name] = ToolSpec(name, "Add one.", Effect(kind), ANY, {"number": t.INT})  # type: ignore[index]
+    spec = ToolSpec(name, "Add one.", Effect(kind), ANY, {"number": t.INT})
+    TOOLS._built_in[name] = spec  # type: ignore[attr-defined]
     registry.TOOL_ACTIONS[name] = name
     loaded = registry._load
     registry._load = lambda wanted: _add if wanted == name else loaded(wanted)  # type: ignore[assignment]
