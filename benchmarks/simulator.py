@@ -17,8 +17,9 @@ MOST_TOLD = 5
 
 def run(stdout: TextIO, *, cases: int = CASES, seed: int = 0) -> dict[str, Any]:
     """Live through so many worlds from a seed on; failures are those in which something did not hold."""
+    from tests.orchestration.promises import Violated
     from tests.orchestration.random_workflows import draw_workflow
-    from tests.orchestration.worlds import Violated, live_through
+    from tests.orchestration.worlds import live_through
 
     ends: Counter[str] = Counter()
     broken: list[str] = []

@@ -59,19 +59,25 @@ def prove(place: Place, sink: EffectSink, asked: Namespace) -> dict[str, Any]:
     wait_for(lambda: evidence.is_quiet(sagas) and not storm.turn(), "events are delivered", patience_s=180)
     wait_for(lambda: takeovers.is_done, "the runs of the dead are taken over")
     takeovers.stop()
+    found = {**_told(storm, asked), **examine(sink.calls, list(sagas.started_at)), **evidence.collect(sagas)}
     return {
-        "sagas": asked.sagas,
+        **found,
         "seconds": round(finished_s, 1),
         "by_status": dict(sagas.count_by_status()),
+        "lost": len(sagas.find_lost()),
+        "takeover": percentiles(takeovers.waited_s),
+    }
+
+
+def _told(storm: Any, asked: Namespace) -> dict[str, Any]:
+    """Return what was done to the sagas."""
+    return {
+        "sagas": asked.sagas,
         "kills": sum(storm.deaths.values()),
         "killed": dict(sorted(storm.deaths.items())),
         "zombies": sum(storm.frozen.values()),
         "sessions_ended_in_commit": storm.terminated_in_commit,
         "outages": asked.outages,
-        "lost": len(sagas.find_lost()),
-        **examine(sink.calls, list(sagas.started_at)),
-        **evidence.collect(sagas),
-        "takeover": percentiles(takeovers.waited_s),
     }
 
 

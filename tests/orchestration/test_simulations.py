@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from apps.conversations.contracts import CustomerInput
-from apps.conversations.services import open_conversation, receive_message
+from apps.conversations.services import open_conversation
 from apps.crm import services as crm
 from apps.orchestration import mailbox, services
 from apps.orchestration.definitions.services import publish_workflow, save_draft
@@ -30,7 +30,8 @@ from apps.orchestration.rehearsals.words import mark_words
 from apps.resilience.errors import ConflictError, InvalidInput, NotFoundError
 from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Subject
-from tests.orchestration.engine import Crash, calls, show, start
+from tests.orchestration.engine import Crash, calls, show
+from tests.orchestration.simulating import cases_of, draft, record, say, simulate
 
 pytestmark = pytest.mark.usefixtures("no_hints", "closed_breakers")
 SAY = '  - {{id: "say", type: "tool", tool: "http_request", config: {{method: "POST", url: "{url}/{path}"}}}}'
@@ -43,39 +44,6 @@ def hints(monkeypatch):
     sent = []
     monkeypatch.setattr(rehearsals, "_send_hint", lambda tenant, rehearsal_id: sent.append(rehearsal_id))
     return sent
-
-
-def draft(tenant, steps, rest="", name="w"):
-    return save_draft(tenant=tenant, source=f'name: "{name}"\nversion: "2"\nsteps:\n{steps}\n{rest}')
-
-
-def record(tenant, times=1, **given):
-    """Run the published workflow on an input and return its ids."""
-    ids = [start(tenant, **given) for _ in range(times)]
-    for run_id in ids:
-        services.execute_run(tenant=tenant, run_id=run_id)
-    return ids
-
-
-def simulate(tenant, name="w", against=Against.RECORDED, **selection):
-    begun = rehearsals.start_simulation(
-        tenant=tenant, name=name, selection=Selection(**selection), against=against, actor="t"
-    )
-    while rehearsals.run_simulation(tenant=tenant, rehearsal_id=begun.id):
-        pass
-    return selectors.get_rehearsal(tenant=tenant, rehearsal_id=begun.id)
-
-
-def cases_of(tenant, rehearsal_id, change=""):
-    with in_tenant(tenant):
-        found = selectors.query_cases(rehearsal_id=rehearsal_id, change=change).order_by("position")
-        return [case.view() for case in found]
-
-
-def say(tenant, conversation_id, text):
-    received = receive_message(tenant=tenant, conversation_id=conversation_id, text=text, run_inline=True)
-    services.execute_or_await(tenant=tenant, run_id=received.run_id, wait_s=30)
-    return received.run_id
 
 
 def test_the_same_workflow_shows_no_change_and_does_nothing_again(acme, sink, publish):

@@ -14,11 +14,8 @@ from apps.orchestration.contracts import RunStatus
 from apps.orchestration.definitions import services as definitions
 from apps.orchestration.definitions.errors import InvalidWorkflowSource
 from apps.orchestration.definitions.language.compiler import find_problems
-from apps.orchestration.definitions.selectors import get_definition
 from apps.orchestration.definitions.services import save_draft, validate_workflow
 from apps.orchestration.engine import children
-from apps.orchestration.engine.journal import read_facts
-from apps.orchestration.engine.replay import replay
 from apps.orchestration.erasing import erase_traces
 from apps.orchestration.models import AgentRun
 from apps.resilience.errors import ConflictError
@@ -26,7 +23,6 @@ from apps.tenants.context import in_tenant
 from apps.tenants.contracts import Role, Subject
 from tests.orchestration.engine import (
     Crash,
-    assert_history_is_whole,
     calls,
     dying_at,
     expire,
@@ -37,44 +33,11 @@ from tests.orchestration.engine import (
     states,
     undo,
 )
+from tests.orchestration.families import PAID, all_runs, assert_verified, child, inner_of, part
 from tests.orchestration.test_api import client_of
 from tests.pages import log_in
 
 pytestmark = pytest.mark.usefixtures("no_hints", "valkey", "closed_breakers")
-CHILD = """
-  - id: "part"
-    type: "subworkflow"
-    workflow: "inner"
-    {more}"""
-PAID = """
-  - id: "paid"
-    type: "wait"
-    config: {signal: "paid"}"""
-
-
-def child(more=""):
-    return CHILD.format(more=more)
-
-
-def part(tenant, run_id):
-    return next(step for step in show(tenant, run_id).steps if step.id == "part")
-
-
-def inner_of(tenant, run_id):
-    return show(tenant, part(tenant, run_id).child_run_id)
-
-
-def all_runs(tenant):
-    with in_tenant(tenant):
-        return list(AgentRun.objects.order_by("created_at"))
-
-
-def assert_verified(tenant):
-    for run in all_runs(tenant):
-        with in_tenant(tenant):
-            definition = get_definition(tenant=tenant, digest=run.workflow_hash)
-            assert replay(read_facts(run), definition) == []
-        assert_history_is_whole(tenant, run.id)
 
 
 @pytest.fixture

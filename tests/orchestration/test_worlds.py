@@ -9,8 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from apps.orchestration.contracts import RunStatus
 from apps.orchestration.engine import decisions as d
+from tests.orchestration.promises import Violated
 from tests.orchestration.random_workflows import draw_workflow
-from tests.orchestration.worlds import Chances, Violated, World, live_through
+from tests.orchestration.worlds import Chances, World, live_through
 
 
 @pytest.mark.parametrize("first", range(0, 400, 50))
