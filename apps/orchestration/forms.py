@@ -57,50 +57,6 @@ class ApprovalForm(forms.Form):
     comment = forms.CharField(max_length=500, required=False)
 
 
-class RetryForm(forms.Form):
-    """`repeat_effects` is asked for only where effects would happen twice, `reply` where one was sent."""
-
-    repeat_effects = forms.BooleanField(label="Yes, let these happen once more", required=False)
-    reply = forms.BooleanField(label="Send the new answer to the customer, too", required=False)
-    reason = forms.CharField(
-        label="Why",
-        max_length=500,
-        widget=forms.Textarea({"rows": 3}),
-        help_text="Your colleagues read it in the audit trail.",
-    )
-
-
-class ReplayForm(forms.Form):
-    """`key` makes a form that is sent twice start one run."""
-
-    version = forms.ChoiceField(
-        label="Version of the workflow",
-        choices=[("same", "The one that the run began with"), ("published", "The one that is published now")],
-        widget=forms.RadioSelect,
-        initial="same",
-    )
-    reply = forms.BooleanField(label="Answer into the conversation, too", required=False)
-    reason = forms.CharField(
-        label="Why",
-        max_length=500,
-        widget=forms.Textarea({"rows": 3}),
-        help_text="Your colleagues read it in the audit trail.",
-    )
-    key = forms.UUIDField(widget=forms.HiddenInput)
-
-
-class BulkForm(forms.Form):
-    """`key` makes a form that is sent twice one operation."""
-
-    reason = forms.CharField(
-        label="Why",
-        max_length=500,
-        widget=forms.Textarea({"rows": 3}),
-        help_text="Your colleagues read it in the audit trail.",
-    )
-    key = forms.UUIDField(widget=forms.HiddenInput)
-
-
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         label="Why",
@@ -108,3 +64,31 @@ class ReasonForm(forms.Form):
         widget=forms.Textarea({"rows": 3}),
         help_text="Your colleagues read it in the audit trail.",
     )
+
+
+class RetryForm(ReasonForm):
+    """`repeat_effects` is asked for only where effects would happen twice, `reply` where one was sent."""
+
+    field_order = ("repeat_effects", "reply", "reason")
+    repeat_effects = forms.BooleanField(label="Yes, let these happen once more", required=False)
+    reply = forms.BooleanField(label="Send the new answer to the customer, too", required=False)
+
+
+class ReplayForm(ReasonForm):
+    """`key` makes a form that is sent twice start one run."""
+
+    field_order = ("version", "reply", "reason", "key")
+    version = forms.ChoiceField(
+        label="Version of the workflow",
+        choices=[("same", "The one that the run began with"), ("published", "The one that is published now")],
+        widget=forms.RadioSelect,
+        initial="same",
+    )
+    reply = forms.BooleanField(label="Answer into the conversation, too", required=False)
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
+class BulkForm(ReasonForm):
+    """`key` makes a form that is sent twice one operation."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput)

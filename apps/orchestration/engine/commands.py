@@ -11,6 +11,18 @@ from apps.orchestration.definitions.contracts import CompensationDefinition, Ste
 from apps.orchestration.engine.state import Fact
 
 
+class _AtStep:
+    """What is done at a step: at the one place where it is executed once, or at one of several."""
+
+    step: StepDefinition
+    place: str
+
+    @property
+    def path(self) -> str:
+        """Name the effect within the run."""
+        return self.place or self.step.id
+
+
 @dataclass(frozen=True)
 class Record:
     """Nothing is to be done but to take note of a fact that follows from what is known."""
@@ -19,7 +31,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Execute:
+class Execute(_AtStep):
     """Execute a step. A repeat's intent is recorded already, with these very arguments."""
 
     step: StepDefinition
@@ -31,14 +43,9 @@ class Execute:
     delay_s: float = 0.0
     place: str = ""
 
-    @property
-    def path(self) -> str:
-        """Name the effect within the run."""
-        return self.place or self.step.id
-
 
 @dataclass(frozen=True)
-class BeginWait:
+class BeginWait(_AtStep):
     """Begin to wait; the moment until which is found by the database's clock."""
 
     step: StepDefinition
@@ -47,13 +54,9 @@ class BeginWait:
     condition: Mapping[str, Any] | None = None
     place: str = ""
 
-    @property
-    def path(self) -> str:
-        return self.place or self.step.id
-
 
 @dataclass(frozen=True)
-class BeginChild:
+class BeginChild(_AtStep):
     """Begin a step's own run, and wait for its end."""
 
     step: StepDefinition
@@ -63,13 +66,9 @@ class BeginChild:
     delay_s: float = 0.0
     place: str = ""
 
-    @property
-    def path(self) -> str:
-        return self.place or self.step.id
-
 
 @dataclass(frozen=True)
-class Await:
+class Await(_AtStep):
     """See whether what a step waits for is there; else the run sleeps on."""
 
     step: StepDefinition
@@ -77,23 +76,15 @@ class Await:
     awaited: Mapping[str, Any]
     place: str = ""
 
-    @property
-    def path(self) -> str:
-        return self.place or self.step.id
-
 
 @dataclass(frozen=True)
-class LookUp:
+class LookUp(_AtStep):
     """Ask whether the intended effect happened."""
 
     step: StepDefinition
     attempt: int
     arguments: Mapping[str, Any]
     place: str = ""
-
-    @property
-    def path(self) -> str:
-        return self.place or self.step.id
 
 
 @dataclass(frozen=True)
@@ -116,16 +107,12 @@ class Linger:
 
 
 @dataclass(frozen=True)
-class RunFallback:
+class RunFallback(_AtStep):
     """Answer in the failed step's stead."""
 
     step: StepDefinition
     action: str
     place: str = ""
-
-    @property
-    def path(self) -> str:
-        return self.place or self.step.id
 
 
 @dataclass(frozen=True)
